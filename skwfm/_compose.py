@@ -1,0 +1,382 @@
+"""A ColumnTransformer whose result knows the field of every column.
+
+scikit-learn fits and applies the transformers and stacks their results; what is added
+is the field map, found once after `fit` from the fitted transformers, and the type of
+the result. Storage: one int32 per output column. Cost: one call of
+``get_feature_names_out`` for every transformer of more than one column.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from skwfm._attribution import fields_of, positions_of, unique_names
+from skwfm._default_fields import default_transformers
+from skwfm._field_map import FieldMap
+from skwfm._fields import FieldCSR
+
+__all__ = ["FieldTransformer", "make_field_transformer"]
+
+
+def _force_int_remainder_cols() -> Any:
+    """Return what keeps scikit-learn 1.6 to 1.8 from warning; 1.9 has no such thing."""
+    parameters = inspect.signature(ColumnTransformer).parameters
+    default = getattr(parameters.get("force_int_remainder_cols"), "default", False)
+    return False if default is True else default
+
+
+class FieldTransformer(ColumnTransformer):
+    """Apply transformers to columns; the result is sparse and keeps the field map.
+
+    A :class:`sklearn.compose.ColumnTransformer` with the same parameters, which always
+    returns a `FieldCSR`: one field per transformed input column. Which column of the
+    result belongs to which field follows from the fitted transformers:
+
+    - a transformer with `fields_` (WeightedMultiLabelEncoder, FieldTransformer) says;
+    - a transformer of one input column gives one field, a column that is passed
+      through as well;
+    - of several input columns, every output column goes to the input column whose name
+      its feature name carries (OneHotEncoder, SplineTransformer, ...). If not every
+      output has exactly one such name (PCA, PolynomialFeatures), the transformer mixes
+      columns, and its whole result is one field with the transformer's name.
+
+    Parameters
+    ----------
+    transformers : list of (name, transformer, columns) or None, default=None
+        As in ColumnTransformer. None: chosen in `fit` from the columns' dtypes, and
+        where these are objects from the cells that are not missing:
+
+        - lists, sets, dicts, arrays: ``WeightedMultiLabelEncoder(normalize="sqrt")``;
+        - text, categoricals, bools: ``WeightedMultiLabelEncoder(sep=None,
+          weight_sep=None)``, one label per cell;
+        - numbers: cubic B-splines (`skwfm._default_fields.NumberSplines`).
+
+        Missing cells and unknown labels are empty bags in all three. There is no
+        default for dates. The choice is visible in `transformers_`.
+    remainder : {"drop", "passthrough"} or estimator, default="drop"
+        What to do with columns that no transformer takes.
+    n_jobs : int or None, default=None
+        Number of transformers that run at the same time.
+    transformer_weights : dict or None, default=None
+        Factor for the result of a transformer, by its name.
+    verbose : bool, default=False
+        Print the time each transformer takes to fit.
+    verbose_feature_names_out : bool, str or callable, default=True
+        Whether, or how, feature names start with the transformer's name.
+
+    Attributes
+    ----------
+    transformers_ : list of (name, fitted transformer, columns)
+        As in ColumnTransformer, the transformers themselves being what was given.
+    named_transformers_ : Bunch
+        Fitted transformers by name.
+    output_indices_ : dict
+        Slice of the result for each transformer's name.
+    fields_ : array of int32, shape (n_features_out,)
+        Field of every output column.
+    field_names_ : tuple of str, length n_fields
+        The input column's name, or ``"<transformer>__<column>"`` if several fields
+        would have that name. A field may own no column.
+    dtype_ : dtype
+        float32 if that changes no value of the rows of `fit` (one-hot, counts, parts
+        in float32), else float64.
+    n_features_in_ : int
+        Number of input columns.
+    feature_names_in_ : array of shape (n_features_in_,)
+        Their names, where `fit` got strings.
+
+    See Also
+    --------
+    make_field_transformer : Without having to name the transformers.
+    skwfm._encoders.WeightedMultiLabelEncoder : For cells that hold several labels.
+    sklearn.compose.ColumnTransformer : The same without fields.
+
+    Notes
+    -----
+    The result is always sparse: ``set_output(transform="pandas")`` raises in
+    `transform`, as it does for a sparse OneHotEncoder.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> from skwfm._compose import FieldTransformer
+    >>> from skwfm._encoders import WeightedMultiLabelEncoder
+    >>> films = pd.DataFrame(
+    ...     {"user": ["ann", "bob"], "item": [7, 7], "genres": ["Drama|War", "War"]}
+    ... )
+    >>> transformer = FieldTransformer(
+    ...     [
+    ...         ("ids", OneHotEncoder(handle_unknown="ignore"), ["user", "item"]),
+    ...         ("tags", WeightedMultiLabelEncoder(), ["genres"]),
+    ...     ]
+    ... )
+    >>> X = transformer.fit_transform(films)
+    >>> X.toarray()
+    array([[1., 0., 1., 1., 1.],
+           [0., 1., 1., 0., 1.]], dtype=float32)
+    >>> X.fields, X.field_names
+    (array([0, 0, 1, 2, 2], dtype=int32), ('user', 'item', 'genres'))
+    """
+
+    # Not parameters here: any sparse part makes the stack sparse, and the columns of
+    # the remainder are stored as scikit-learn 1.9 does.
+    sparse_threshold = 1.0
+    force_int_remainder_cols = _force_int_remainder_cols()
+
+    _parameter_constraints: dict[str, Any] = {
+        **ColumnTransformer._parameter_constraints,
+        "transformers": [
+            *ColumnTransformer._parameter_constraints["transformers"],
+            None,
+        ],
+    }
+    _parameter_constraints.pop("sparse_threshold")
+    _parameter_constraints.pop("force_int_remainder_cols", None)
+
+    def __init__(
+        self,
+        transformers: list[tuple[str, Any, Any]] | None = None,
+        *,
+        remainder: Any = "drop",
+        n_jobs: int | None = None,
+        transformer_weights: dict[str, float] | None = None,
+        verbose: bool = False,
+        verbose_feature_names_out: Any = True,
+    ) -> None:
+        self.transformers = transformers
+        self.remainder = remainder
+        self.n_jobs = n_jobs
+        self.transformer_weights = transformer_weights
+        self.verbose = verbose
+        self.verbose_feature_names_out = verbose_feature_names_out
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> FieldCSR:
+        """Fit all transformers, transform the rows and find the field map.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_samples, n_columns)
+            Not modified.
+        y : array-like of shape (n_samples,), default=None
+            Target for supervised transformers.
+        **params : dict
+            Metadata for the transformers, if routing is enabled.
+
+        Returns
+        -------
+        FieldCSR of shape (n_samples, n_features_out)
+
+        Raises
+        ------
+        ValueError
+            If a transformer of several columns does not tell its feature names, gives
+            something that is not a number, or there is no default for a column.
+        """
+        X = _checked_table(X)
+        given = self.transformers
+        if given is None:
+            self.transformers = default_transformers(X)
+        self._used_transformers = self.transformers
+        try:
+            out = super().fit_transform(X, y, **params)
+        except ZeroDivisionError as error:  # scikit-learn's density of an empty stack
+            raise ValueError(
+                "The transformers give no column at all: no cell holds a label that "
+                "is kept."
+            ) from error
+        finally:
+            self.transformers = given
+        self._record_fields()
+        out = sp.csr_matrix(out)
+        self.dtype_ = _least_dtype(out.data)
+        return self._with_fields(out)
+
+    def transform(self, X: Any, **params: Any) -> FieldCSR:
+        """Transform rows, selecting the columns of a data frame by name.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_samples, n_columns)
+            Not modified.
+        **params : dict
+            Metadata for the transformers, if routing is enabled.
+
+        Returns
+        -------
+        FieldCSR of shape (n_samples, n_features_out)
+        """
+        check_is_fitted(self)
+        X = _checked_table(X, ensure_min_samples=0)
+        out = ColumnTransformer.transform(self._resolved(), X, **params)
+        return self._with_fields(sp.csr_matrix(out))
+
+    def set_output(self, *, transform: str | None = None) -> FieldTransformer:
+        """Set the output container, which has to be "default".
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            With a data frame container `transform` raises: the result is sparse.
+
+        Returns
+        -------
+        self
+        """
+        if self.transformers is not None:
+            super().set_output(transform=transform)
+        else:  # skips what looks into the transformers
+            super(ColumnTransformer, self).set_output(transform=transform)
+        return self
+
+    def get_metadata_routing(self) -> Any:
+        """Return the routing of the transformers' metadata.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        return ColumnTransformer.get_metadata_routing(self._resolved())
+
+    def __sklearn_tags__(self) -> Any:
+        """Declare what the columns may hold: the transformers decide."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _resolved(self) -> FieldTransformer:
+        """Return self with the transformers that `fit` used in place of None.
+
+        A shallow copy, so that `transform` never changes this object.
+        """
+        if self.transformers is not None:
+            return self
+        view = copy.copy(self)
+        view.transformers = getattr(self, "_used_transformers", [])
+        return view
+
+    def _hstack(self, Xs: list[Any], *, n_samples: int) -> Any:
+        """Stack results as CSR: the hook that scikit-learn offers to subclasses.
+
+        Its own stack refuses a sparse part without columns, which is what a column
+        without a label that is kept gives.
+        """
+        parts = list(self.output_indices_)[: len(Xs)]  # in the order of Xs
+        blocks = [_numeric_csr(part, X) for part, X in zip(parts, Xs, strict=True)]
+        return sp.hstack(blocks, format="csr")
+
+    def _with_fields(self, out: Any) -> FieldCSR:
+        if not out.has_canonical_format:
+            out = out.copy()
+            out.sum_duplicates()
+        fields = FieldMap(self.fields_, self.field_names_)
+        return FieldCSR(out.astype(self.dtype_), fields=fields)
+
+    def _record_fields(self) -> None:
+        """Set `fields_` and `field_names_` from the fitted transformers."""
+        columns = getattr(self, "feature_names_in_", None)
+        if columns is None:
+            columns = np.array([f"x{i}" for i in range(self.n_features_in_)], object)
+        ids: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
+        names: list[tuple[str, str]] = []
+        for part, transformer, selection in self.transformers_:
+            positions = positions_of(selection, columns.tolist())
+            if isinstance(transformer, str) or not positions:
+                continue
+            where = self.output_indices_[part]
+            inputs = [columns[i] for i in positions]
+            own, fields = fields_of(part, transformer, inputs, where.stop - where.start)
+            ids.append(own + np.int32(len(names)))
+            names.extend((part, name) for name in fields)
+        self.fields_ = np.concatenate(ids)
+        self.field_names_ = unique_names(names)
+
+
+def make_field_transformer(
+    *transformers: tuple[Any, Any],
+    remainder: Any = "drop",
+    n_jobs: int | None = None,
+    verbose: bool = False,
+    verbose_feature_names_out: Any = True,
+) -> FieldTransformer:
+    """Make a FieldTransformer, naming the transformers after their types.
+
+    Parameters
+    ----------
+    *transformers : (transformer, columns)
+        Without any, they are chosen from the dtypes in `fit`.
+    remainder, n_jobs, verbose, verbose_feature_names_out
+        See `FieldTransformer`.
+
+    Returns
+    -------
+    FieldTransformer
+
+    See Also
+    --------
+    FieldTransformer : With names for the transformers.
+    sklearn.compose.make_column_transformer : The same without fields.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> from skwfm._compose import make_field_transformer
+    >>> transformer = make_field_transformer((OneHotEncoder(), ["user", "item"]))
+    >>> transformer.transformers
+    [('onehotencoder', OneHotEncoder(), ['user', 'item'])]
+    """
+    return FieldTransformer(
+        make_column_transformer(*transformers).transformers if transformers else None,
+        remainder=remainder,
+        n_jobs=n_jobs,
+        verbose=verbose,
+        verbose_feature_names_out=verbose_feature_names_out,
+    )
+
+
+# --- input and result ---------------------------------------------------------------
+
+
+def _checked_table(X: Any, **checks: Any) -> Any:
+    """Return a data frame as it is, anything else as 2-D array or CSR."""
+    if nw.dependencies.is_into_dataframe(X):
+        return X
+    dtype = None if hasattr(X, "__array__") or sp.issparse(X) else object
+    return check_array(
+        X, accept_sparse="csr", dtype=dtype, ensure_all_finite=False, **checks
+    )
+
+
+def _numeric_csr(part: str, block: Any) -> Any:
+    """Return the result of a transformer as CSR of numbers."""
+    if sp.issparse(block):
+        return sp.csr_matrix(block)  # type: ignore[call-overload]
+    block = np.asarray(block)
+    if block.dtype.kind not in "biuf":
+        try:
+            block = block.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Transformer {part!r} gives {block.flat[0]!r}, expected numbers. Use "
+                "an encoder for text and labels, such as WeightedMultiLabelEncoder."
+            ) from None
+    return sp.csr_matrix(block)
+
+
+def _least_dtype(data: npt.NDArray[Any]) -> npt.DTypeLike:
+    """Return float32 if it holds the values exactly, else float64."""
+    with np.errstate(over="ignore"):
+        exact = np.array_equal(data, data.astype(np.float32), equal_nan=True)
+    return np.dtype(np.float32 if exact else np.float64)

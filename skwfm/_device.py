@@ -1,0 +1,67 @@
+"""Which torch device trains and predicts.
+
+``"auto"`` takes CUDA when there is one and the CPU otherwise. The fitted state is
+numpy, so a model trained on one device predicts on any other.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["resolve_device"]
+
+
+def resolve_device(device: str, *, fallback: bool = False) -> torch.device:
+    """Return the torch device a `device` parameter means.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``, or what ``torch.device`` takes: ``"cpu"``, ``"cuda"``,
+        ``"cuda:1"``, ``"mps"``.
+    fallback : bool, default=False
+        Take the CPU, rather than raise, when the device is not there: a model trained
+        on a GPU must predict on a machine without one.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If the name means no device, or the device is not available here.
+
+    Examples
+    --------
+    >>> from skwfm._device import resolve_device
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(
+            f"device={device!r}: expected 'auto', 'cpu', 'cuda', 'cuda:<number>' or "
+            "'mps'."
+        ) from None
+    if _is_available(wanted):
+        return wanted
+    if fallback:
+        return torch.device("cpu")
+    raise ValueError(
+        f"device={device!r} is not available to torch on this machine; "
+        "device='auto' takes what there is."
+    )
+
+
+def _is_available(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (
+            (device.index or 0) < torch.cuda.device_count()
+        )
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    return device.type == "cpu"

@@ -1,0 +1,534 @@
+"""The public estimators: which score, which target, and what every parameter means."""
+
+from __future__ import annotations
+
+from skwfm._supervised import WeightedClassifier, WeightedRegressor
+
+__all__ = [
+    "WeightedFFMClassifier",
+    "WeightedFFMRegressor",
+    "WeightedFMClassifier",
+    "WeightedFMRegressor",
+]
+
+
+class WeightedFMRegressor(WeightedRegressor):
+    """Factorization machine over weighted fields, for regression.
+
+    Row i with weight ``w_ij`` of label j scores
+
+    ``b + sum_j w_ij a_j + sum_{f < g} <S_f, S_g>``,  ``S_f = sum_{j in f} w_ij v_j``,
+
+    over pairs of different fields; with every column its own field this is Rendle's
+    factorization machine [1]_. Cost: O(nnz k) per row.
+
+    Parameters
+    ----------
+    n_factors : int, default=8
+        Length k of the factor vectors.
+    fields : "auto", array-like of int or FieldMap, default="auto"
+        Field id of each column, or number of columns of each field. ``"auto"`` takes
+        the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
+        a field, and each column of a plain sparse matrix
+        too, with a `FieldMapWarning`.
+    intra_field : bool, default=False
+        Also count pairs of labels inside one field.
+    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
+        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
+        up to 1000 rows and ``"adam"`` above.
+    learning_rate : float or "auto", default="auto"
+        First step of the solver; it falls along a half cosine over `max_iter` epochs.
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+    l2_linear : float, default=5.0
+        Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
+        *sum* of the losses as in ridge regression, the target having been scaled
+        to variance 1.
+    l2_factors : float, default=20.0
+        The same for the factors.
+    max_iter : int, default=20
+        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    batch_size : int or "auto", default="auto"
+        Rows per step; ``"auto"`` makes about 64 steps a pass.
+    init_scale : float, default=0.01
+        Standard deviation of the factors at the start.
+    fit_intercept : bool, default=True
+        Whether there is an intercept.
+    fit_linear : bool, default=True
+        Whether there are linear coefficients.
+    early_stopping : bool or "auto", default="auto"
+        Hold out `validation_fraction` of the rows, stop when their loss has not
+        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
+        Without it, the training loss is watched in the same way.
+    validation_fraction : float, default=0.1
+        Share of the rows held out for early stopping.
+    n_iter_no_change : int, default=5
+        Epochs without improvement before stopping.
+    tol : float, default=1e-4
+        Relative improvement of the loss that counts.
+    callbacks : list of skorch callbacks, optional
+        They run in the training loop.
+    device : str, default="auto"
+        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
+        fitted on a device that is not there predicts on the CPU.
+    random_state : int, RandomState or None, default=None
+        Decides the start, the order of the rows and the rows held out.
+    verbose : int, default=0
+        Above 0, print a line per epoch.
+
+    Attributes
+    ----------
+    intercept_ : float
+        The bias b, in the units of y.
+    coef_ : array of shape (n_columns,)
+        Linear coefficients a, one per (encoded) column.
+    factors_ : array of shape (n_columns, k)
+        Factor vectors v, one row per (encoded) column.
+    fields_ : array of int32, shape (n_columns,)
+        Field of each (encoded) column.
+    field_names_ : tuple of str
+        Name of each field.
+    n_fields_ : int
+        Number of fields F.
+    field_transformer_ : FieldTransformer or None
+        What encodes a DataFrame whose columns are not all numbers.
+    history_ : dict of list
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
+        what scoring callbacks recorded. Losses are per row and, for regression, of the
+        standardised target; that of ``"lbfgs"`` includes the penalty.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        Epoch whose parameters were kept, from 1.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : array of str
+        Their names, if all are strings.
+    module_ : torch.nn.Module
+        The fitted model as a torch module.
+
+    See Also
+    --------
+    WeightedFFMRegressor : One vector per label and field.
+    WeightedFMClassifier : The same for classes.
+
+    Notes
+    -----
+    The training loop is a skorch net; the loss is the squared loss.
+    The fitted state is numpy only.
+
+    References
+    ----------
+    .. [1] S. Rendle, "Factorization Machines", IEEE International Conference on Data
+           Mining, 2010.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skwfm import WeightedFMRegressor
+    >>> films = pd.DataFrame({
+    ...     "genres": [["Drama"], ["Drama", "War"], ["Comedy"], ["Comedy", "War"]] * 10,
+    ...     "country": ["FR", "US", "FR", "US"] * 10,
+    ... })
+    >>> rating = [4.0, 4.5, 2.0, 3.5] * 10
+    >>> fm = WeightedFMRegressor(random_state=0).fit(films, rating)
+    >>> fm.field_names_
+    ('genres', 'country')
+    >>> fm.predict(films[:4]).round(1)
+    @@
+    """
+
+    _interactions = "fm"
+
+
+class WeightedFMClassifier(WeightedClassifier):
+    """Factorization machine over weighted fields, for classification.
+
+    Row i with weight ``w_ij`` of label j scores
+
+    ``b + sum_j w_ij a_j + sum_{f < g} <S_f, S_g>``,  ``S_f = sum_{j in f} w_ij v_j``,
+
+    over pairs of different fields; with every column its own field this is Rendle's
+    factorization machine [1]_. Cost: O(nnz k) per row.
+
+    Parameters
+    ----------
+    n_factors : int, default=8
+        Length k of the factor vectors.
+    fields : "auto", array-like of int or FieldMap, default="auto"
+        Field id of each column, or number of columns of each field. ``"auto"`` takes
+        the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
+        a field, and each column of a plain sparse matrix
+        too, with a `FieldMapWarning`.
+    intra_field : bool, default=False
+        Also count pairs of labels inside one field.
+    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
+        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
+        up to 1000 rows and ``"adam"`` above.
+    learning_rate : float or "auto", default="auto"
+        First step of the solver; it falls along a half cosine over `max_iter` epochs.
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+    l2_linear : float, default=5.0
+        Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
+        *sum* of the losses as in ridge regression.
+    l2_factors : float, default=20.0
+        The same for the factors.
+    max_iter : int, default=20
+        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    batch_size : int or "auto", default="auto"
+        Rows per step; ``"auto"`` makes about 64 steps a pass.
+    init_scale : float, default=0.01
+        Standard deviation of the factors at the start.
+    fit_intercept : bool, default=True
+        Whether there is an intercept.
+    fit_linear : bool, default=True
+        Whether there are linear coefficients.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, multiplied with `sample_weight`.
+    early_stopping : bool or "auto", default="auto"
+        Hold out `validation_fraction` of the rows, stop when their loss has not
+        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
+        Without it, the training loss is watched in the same way.
+    validation_fraction : float, default=0.1
+        Share of the rows held out for early stopping.
+    n_iter_no_change : int, default=5
+        Epochs without improvement before stopping.
+    tol : float, default=1e-4
+        Relative improvement of the loss that counts.
+    callbacks : list of skorch callbacks, optional
+        They run in the training loop.
+    device : str, default="auto"
+        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
+        fitted on a device that is not there predicts on the CPU.
+    random_state : int, RandomState or None, default=None
+        Decides the start, the order of the rows and the rows held out.
+    verbose : int, default=0
+        Above 0, print a line per epoch.
+
+    Attributes
+    ----------
+    intercept_ : float, or array of shape (n_classes,)
+        The bias b.
+    coef_ : array of shape (n_columns,) or (n_classes, n_columns)
+        Linear coefficients a, one per (encoded) column.
+    factors_ : array of shape (n_columns, k)
+        With more than two classes (n_columns, n_classes, k).
+        Factor vectors v, one row per (encoded) column.
+    fields_ : array of int32, shape (n_columns,)
+        Field of each (encoded) column.
+    field_names_ : tuple of str
+        Name of each field.
+    n_fields_ : int
+        Number of fields F.
+    classes_ : array of shape (n_classes,)
+        Labels of y, sorted.
+    field_transformer_ : FieldTransformer or None
+        What encodes a DataFrame whose columns are not all numbers.
+    history_ : dict of list
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
+        what scoring callbacks recorded. Losses are per row and, for regression, of the
+        standardised target; that of ``"lbfgs"`` includes the penalty.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        Epoch whose parameters were kept, from 1.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : array of str
+        Their names, if all are strings.
+    module_ : torch.nn.Module
+        The fitted model as a torch module.
+
+    See Also
+    --------
+    WeightedFFMClassifier : One vector per label and field.
+    WeightedFMRegressor : The same for a real target.
+
+    Notes
+    -----
+    The training loop is a skorch net; the loss is logistic for two classes, softmax
+    for more. The fitted state is numpy only.
+
+    References
+    ----------
+    .. [1] S. Rendle, "Factorization Machines", IEEE International Conference on Data
+           Mining, 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwfm import WeightedFMClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.choice([-1.0, 1.0], size=(400, 2))
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
+    >>> fm = WeightedFMClassifier(random_state=0).fit(X, y)
+    >>> fm.score(X, y)
+    1.0
+    >>> fm.predict([[1.0, 1.0], [1.0, -1.0]])
+    array(['same', 'different'], dtype='<U9')
+    """
+
+    _interactions = "fm"
+
+
+class WeightedFFMRegressor(WeightedRegressor):
+    """Field-aware factorization machine over weighted fields, for regression.
+
+    Row i with weight ``w_ij`` of label j scores
+
+    ``b + sum_j w_ij a_j + sum_{f<g} <A_fg, A_gf>``,  ``A_fg = sum_{j in f} w_ij V_jg``,
+
+    where every label has one factor vector per field it meets [1]_. Cost:
+    O(nnz F k + F^2 k) per row, however many labels a field holds.
+
+    Parameters
+    ----------
+    n_factors : int, default=8
+        Length k of the factor vectors (one per label and field).
+    fields : "auto", array-like of int or FieldMap, default="auto"
+        Field id of each column, or number of columns of each field. ``"auto"`` takes
+        the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
+        a field, and raises for a plain sparse matrix, which does not
+        say what its fields are.
+    intra_field : bool, default=False
+        Also count pairs of labels inside one field.
+    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
+        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
+        up to 1000 rows and ``"adam"`` above.
+    learning_rate : float or "auto", default="auto"
+        First step of the solver; it falls along a half cosine over `max_iter` epochs.
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+    l2_linear : float, default=5.0
+        Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
+        *sum* of the losses as in ridge regression, the target having been scaled
+        to variance 1.
+    l2_factors : float, default=20.0
+        The same for the factors.
+    max_iter : int, default=20
+        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    batch_size : int or "auto", default="auto"
+        Rows per step; ``"auto"`` makes about 64 steps a pass.
+    init_scale : float, default=0.01
+        Standard deviation of the factors at the start.
+    fit_intercept : bool, default=True
+        Whether there is an intercept.
+    fit_linear : bool, default=True
+        Whether there are linear coefficients.
+    early_stopping : bool or "auto", default="auto"
+        Hold out `validation_fraction` of the rows, stop when their loss has not
+        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
+        Without it, the training loss is watched in the same way.
+    validation_fraction : float, default=0.1
+        Share of the rows held out for early stopping.
+    n_iter_no_change : int, default=5
+        Epochs without improvement before stopping.
+    tol : float, default=1e-4
+        Relative improvement of the loss that counts.
+    callbacks : list of skorch callbacks, optional
+        They run in the training loop.
+    device : str, default="auto"
+        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
+        fitted on a device that is not there predicts on the CPU.
+    random_state : int, RandomState or None, default=None
+        Decides the start, the order of the rows and the rows held out.
+    verbose : int, default=0
+        Above 0, print a line per epoch.
+
+    Attributes
+    ----------
+    intercept_ : float
+        The bias b, in the units of y.
+    coef_ : array of shape (n_columns,)
+        Linear coefficients a, one per (encoded) column.
+    factors_ : array of shape (n_columns, F, k)
+        Factor vectors: ``factors_[j, g]`` is what label j shows to field g.
+    fields_ : array of int32, shape (n_columns,)
+        Field of each (encoded) column.
+    field_names_ : tuple of str
+        Name of each field.
+    n_fields_ : int
+        Number of fields F.
+    field_transformer_ : FieldTransformer or None
+        What encodes a DataFrame whose columns are not all numbers.
+    history_ : dict of list
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
+        what scoring callbacks recorded. Losses are per row and, for regression, of the
+        standardised target; that of ``"lbfgs"`` includes the penalty.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        Epoch whose parameters were kept, from 1.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : array of str
+        Their names, if all are strings.
+    module_ : torch.nn.Module
+        The fitted model as a torch module.
+
+    See Also
+    --------
+    WeightedFMRegressor : One vector per label: smaller, and quicker to learn.
+    WeightedFFMClassifier : The same for classes.
+
+    Notes
+    -----
+    The training loop is a skorch net; the loss is the squared loss.
+    The fitted state is numpy only.
+
+    References
+    ----------
+    .. [1] Y. Juan, Y. Zhuang, W.-S. Chin, C.-J. Lin, "Field-aware Factorization
+           Machines for CTR Prediction", ACM Conference on Recommender Systems, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwfm import FieldCSR, WeightedFFMRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> user, item = rng.integers(3, size=200), rng.integers(4, size=200)
+    >>> X = FieldCSR(np.hstack([np.eye(3)[user], np.eye(4)[item]]), fields=[3, 4])
+    >>> y = user * item
+    >>> ffm = WeightedFFMRegressor(l2_factors=0.1, random_state=0).fit(X, y)
+    >>> ffm.factors_.shape
+    (7, 2, 8)
+    >>> round(ffm.score(X, y), 2)
+    @@
+    """
+
+    _interactions = "ffm"
+
+
+class WeightedFFMClassifier(WeightedClassifier):
+    """Field-aware factorization machine over weighted fields, for classification.
+
+    Row i with weight ``w_ij`` of label j scores
+
+    ``b + sum_j w_ij a_j + sum_{f<g} <A_fg, A_gf>``,  ``A_fg = sum_{j in f} w_ij V_jg``,
+
+    where every label has one factor vector per field it meets [1]_. Cost:
+    O(nnz F k + F^2 k) per row, however many labels a field holds.
+
+    Parameters
+    ----------
+    n_factors : int, default=8
+        Length k of the factor vectors (one per label and field).
+    fields : "auto", array-like of int or FieldMap, default="auto"
+        Field id of each column, or number of columns of each field. ``"auto"`` takes
+        the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
+        a field, and raises for a plain sparse matrix, which does not
+        say what its fields are.
+    intra_field : bool, default=False
+        Also count pairs of labels inside one field.
+    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
+        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
+        up to 1000 rows and ``"adam"`` above.
+    learning_rate : float or "auto", default="auto"
+        First step of the solver; it falls along a half cosine over `max_iter` epochs.
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+    l2_linear : float, default=5.0
+        Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
+        *sum* of the losses as in ridge regression.
+    l2_factors : float, default=20.0
+        The same for the factors.
+    max_iter : int, default=20
+        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    batch_size : int or "auto", default="auto"
+        Rows per step; ``"auto"`` makes about 64 steps a pass.
+    init_scale : float, default=0.01
+        Standard deviation of the factors at the start.
+    fit_intercept : bool, default=True
+        Whether there is an intercept.
+    fit_linear : bool, default=True
+        Whether there are linear coefficients.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, multiplied with `sample_weight`.
+    early_stopping : bool or "auto", default="auto"
+        Hold out `validation_fraction` of the rows, stop when their loss has not
+        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
+        Without it, the training loss is watched in the same way.
+    validation_fraction : float, default=0.1
+        Share of the rows held out for early stopping.
+    n_iter_no_change : int, default=5
+        Epochs without improvement before stopping.
+    tol : float, default=1e-4
+        Relative improvement of the loss that counts.
+    callbacks : list of skorch callbacks, optional
+        They run in the training loop.
+    device : str, default="auto"
+        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
+        fitted on a device that is not there predicts on the CPU.
+    random_state : int, RandomState or None, default=None
+        Decides the start, the order of the rows and the rows held out.
+    verbose : int, default=0
+        Above 0, print a line per epoch.
+
+    Attributes
+    ----------
+    intercept_ : float, or array of shape (n_classes,)
+        The bias b.
+    coef_ : array of shape (n_columns,) or (n_classes, n_columns)
+        Linear coefficients a, one per (encoded) column.
+    factors_ : array of shape (n_columns, F, k)
+        With more than two classes (n_columns, n_classes, F, k).
+        Factor vectors: ``factors_[j, g]`` is what label j shows to field g.
+    fields_ : array of int32, shape (n_columns,)
+        Field of each (encoded) column.
+    field_names_ : tuple of str
+        Name of each field.
+    n_fields_ : int
+        Number of fields F.
+    classes_ : array of shape (n_classes,)
+        Labels of y, sorted.
+    field_transformer_ : FieldTransformer or None
+        What encodes a DataFrame whose columns are not all numbers.
+    history_ : dict of list
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
+        what scoring callbacks recorded. Losses are per row and, for regression, of the
+        standardised target; that of ``"lbfgs"`` includes the penalty.
+    n_iter_ : int
+        Epochs run.
+    best_iter_ : int
+        Epoch whose parameters were kept, from 1.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : array of str
+        Their names, if all are strings.
+    module_ : torch.nn.Module
+        The fitted model as a torch module.
+
+    See Also
+    --------
+    WeightedFMClassifier : One vector per label: smaller, and quicker to learn.
+    WeightedFFMRegressor : The same for a real target.
+
+    Notes
+    -----
+    The training loop is a skorch net; the loss is logistic for two classes, softmax
+    for more. The fitted state is numpy only.
+
+    References
+    ----------
+    .. [1] Y. Juan, Y. Zhuang, W.-S. Chin, C.-J. Lin, "Field-aware Factorization
+           Machines for CTR Prediction", ACM Conference on Recommender Systems, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> from skwfm import WeightedFFMClassifier, make_field_transformer
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.choice(["a", "b", "c"], size=(500, 2))
+    >>> y = X[:, 0] == X[:, 1]
+    >>> model = make_pipeline(
+    ...     make_field_transformer((OneHotEncoder(), [0, 1])),
+    ...     WeightedFFMClassifier(random_state=0),
+    ... ).fit(X, y)
+    >>> model.score(X, y)
+    1.0
+    """
+
+    _interactions = "ffm"

@@ -1,0 +1,217 @@
+"""The field of every column: reading the `fields` parameter, keeping ids and names.
+
+A *field map* gives every column j a field f(j) in ``[0, n_fields)``. Storage: one int32
+id per column and one name per field. Cost: O(n_columns) to make, nothing to share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from skwfm import _validation as val
+
+__all__ = ["FieldMap", "IntArray"]
+
+# Names are made for every id up to the largest one; beyond this many fields an id is
+# far more likely a hash or a size given by mistake.
+_MAX_UNNAMED_FIELDS = 2**16
+
+IntArray: TypeAlias = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FieldMap:
+    """The field of every column, and the name of every field.
+
+    Parameters
+    ----------
+    ids : array of int32, shape (n_columns,)
+        Field of each column, in ``[0, n_fields)``. Stored as a read-only copy.
+    names : tuple of str, length n_fields
+        One name per field. A field may own no column (after a column selection).
+
+    See Also
+    --------
+    FieldCSR : A sparse matrix that carries a field map.
+
+    Examples
+    --------
+    >>> from skwfm._fields import FieldMap
+    >>> field_map = FieldMap.from_fields([3, 2], n_columns=5, names=["year", "genre"])
+    >>> field_map
+    FieldMap(n_columns=5, names=('year', 'genre'))
+    >>> field_map.ids
+    array([0, 0, 0, 1, 1], dtype=int32)
+    """
+
+    ids: IntArray
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Freeze a private copy of the ids."""
+        ids = np.array(self.ids, dtype=np.int32)
+        ids.setflags(write=False)
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "names", tuple(self.names))
+
+    @property
+    def n_fields(self) -> int:
+        """Number of fields, those without a column included."""
+        return len(self.names)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        return int(self.ids.size)
+
+    def take(self, columns: Any) -> FieldMap:
+        """Return the map of some columns; field ids and names stay as they are.
+
+        Parameters
+        ----------
+        columns : slice, boolean mask or array of int
+            Anything that indexes one axis of a numpy array.
+
+        Returns
+        -------
+        FieldMap
+        """
+        return FieldMap(self.ids[columns], self.names)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare ids and names."""
+        if not isinstance(other, FieldMap):
+            return NotImplemented
+        return self.names == other.names and np.array_equal(self.ids, other.ids)
+
+    def __hash__(self) -> int:
+        """Hash ids and names."""
+        return hash((self.ids.tobytes(), self.names))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle through the constructor, which makes the ids read-only again."""
+        return FieldMap, (np.asarray(self.ids), self.names)
+
+    def __repr__(self) -> str:
+        """Show the size and the names."""
+        return f"FieldMap(n_columns={self.n_columns}, names={val.shorten(self.names)})"
+
+    @classmethod
+    def from_fields(
+        cls,
+        fields: FieldMap | npt.ArrayLike,
+        n_columns: int,
+        names: Sequence[str] | None = None,
+    ) -> FieldMap:
+        """Read a `fields` parameter: one id per column, or one size per field.
+
+        A sequence as long as the number of columns holds ids, except that all ones
+        (two columns or more) means sizes: every column its own field. Any other
+        sequence must hold positive sizes that sum to `n_columns`.
+
+        Parameters
+        ----------
+        fields : FieldMap or array-like of int
+            Ids (>= 0) per column or sizes (> 0) per field.
+        n_columns : int
+            Number of columns of the matrix.
+        names : sequence of str, optional
+            One name per field, by default ``"field0"``, ``"field1"``, ...
+
+        Returns
+        -------
+        FieldMap
+
+        Raises
+        ------
+        ValueError
+            If `fields` fits neither reading, or `names` are not as many different
+            strings as there are fields.
+
+        Examples
+        --------
+        >>> from skwfm._fields import FieldMap
+        >>> FieldMap.from_fields([0, 1, 1], n_columns=3).ids
+        array([0, 1, 1], dtype=int32)
+        >>> FieldMap.from_fields([1, 2], n_columns=3).ids
+        array([0, 1, 1], dtype=int32)
+        """
+        if isinstance(fields, FieldMap):
+            if fields.n_columns != n_columns:
+                raise ValueError(_wrong_length(fields, n_columns, fields.n_columns))
+            return fields if names is None else cls(fields.ids, _names(names, fields))
+        ids = _read_fields(fields, n_columns)
+        return cls(ids, _names(names, ids))
+
+    @classmethod
+    def each_column(cls, n_columns: int) -> FieldMap:
+        """Return the map in which every column is its own field."""
+        ids = np.arange(n_columns, dtype=np.int32)
+        return cls(ids, _default_names(n_columns))
+
+
+def _wrong_length(fields: object, n_columns: int, length: int) -> str:
+    return val.fields_error(fields, n_columns, f"describes {length} columns")
+
+
+def _read_fields(fields: npt.ArrayLike, n_columns: int) -> IntArray:
+    """Turn ids or sizes into ids."""
+    try:
+        values = np.asarray(fields)
+    except ValueError:  # a ragged list
+        values = np.empty((), dtype=object)
+    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
+        problem = "is not a one-dimensional sequence of integers"
+        raise ValueError(val.fields_error(fields, n_columns, problem))
+    all_ones = n_columns >= 2 and bool(np.all(values == 1))
+    if values.size == n_columns and not all_ones:
+        return _read_ids(fields, values, n_columns)
+    return _read_sizes(fields, values, n_columns)
+
+
+def _read_ids(fields: object, values: Any, n_columns: int) -> IntArray:
+    limit = max(n_columns, _MAX_UNNAMED_FIELDS)
+    if values.size and (values.min() < 0 or values.max() >= limit):
+        problem = f"holds an id outside 0 to {limit - 1}"
+        raise ValueError(val.fields_error(fields, n_columns, problem))
+    return np.asarray(values, dtype=np.int32)
+
+
+def _read_sizes(fields: object, values: Any, n_columns: int) -> IntArray:
+    if values.size > n_columns or (values.size and values.min() < 1):
+        problem = f"has {values.size} entries, not all of them positive sizes"
+        if values.size > n_columns:
+            problem = f"has {values.size} entries, more than there are columns"
+        raise ValueError(val.fields_error(fields, n_columns, problem))
+    total = sum(values.tolist())  # Python integers: huge sizes do not wrap around
+    if total != n_columns:
+        problem = f"has {values.size} entries that sum to {total}"
+        raise ValueError(val.fields_error(fields, n_columns, problem))
+    return np.repeat(np.arange(values.size, dtype=np.int32), values)
+
+
+def _default_names(n_fields: int) -> tuple[str, ...]:
+    return tuple(f"field{i}" for i in range(n_fields))
+
+
+def _names(names: Sequence[str] | None, known: FieldMap | IntArray) -> tuple[str, ...]:
+    """Check given names against a map, or against the ids in use; or make some."""
+    exact = isinstance(known, FieldMap)
+    n_fields = known.n_fields if isinstance(known, FieldMap) else _n_ids(known)
+    if names is None:
+        return _default_names(n_fields)
+    given = () if isinstance(names, str) else tuple(names)
+    fits = len(given) == n_fields if exact else len(given) >= n_fields
+    good = all(isinstance(name, str) for name in given)
+    if not fits or not good or len(set(given)) != len(given):
+        raise ValueError(val.field_names_error(names, n_fields))
+    return tuple(str(name) for name in given)
+
+
+def _n_ids(ids: IntArray) -> int:
+    return int(ids.max()) + 1 if ids.size else 0

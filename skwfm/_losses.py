@@ -1,0 +1,132 @@
+"""Losses: how a score is compared with a target, and how a target is coded.
+
+For a row with score s and target t, before weighting:
+
+- squared: ``1/2 (s - t)^2``, t standardised to mean 0 and variance 1, so that one
+  learning rate and one penalty fit targets in any unit;
+- logistic: ``log(1 + e^s) - t s``, t in {0, 1};
+- softmax: ``log sum_c e^{s_c} - s_t``, t in {0, ..., C-1}.
+
+A batch of B rows with weights w (mean 1 over the data) costs ``sum_i w_i loss_i / B``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+__all__ = ["Logistic", "Loss", "Softmax", "Squared", "Target"]
+
+FloatArray = npt.NDArray[Any]
+
+
+class Target(NamedTuple):
+    """Coded targets, and what turns scores back: ``score * scale + shift``."""
+
+    values: FloatArray
+    """Shape (n_samples,): float for squared and logistic, int64 for softmax."""
+    start: FloatArray
+    """Shape (n_outputs,): intercept to start from, in coded units."""
+    shift: float = 0.0
+    """Mean of the target."""
+    scale: float = 1.0
+    """Standard deviation of the target."""
+
+    def code(self, y: FloatArray) -> FloatArray:
+        """Code further targets, of rows to stop by, in the same way."""
+        coded: FloatArray = (y - self.shift) / self.scale
+        return coded.astype(self.values.dtype)
+
+
+class Loss(nn.Module):
+    """Weighted mean of a loss per row; the criterion of the skorch net."""
+
+    n_outputs = 1
+    n_classes = 0
+    """Number of classes, 0 for regression."""
+
+    def forward(self, score: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        score : Tensor of shape (B, n_outputs)
+            Scores.
+        target : pair of Tensors of shape (B,)
+            Coded targets and weights.
+
+        Returns
+        -------
+        Tensor, scalar
+        """
+        values, weights = target
+        return torch.dot(self.per_row(score, values), weights) / len(weights)
+
+    def per_row(self, score: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each row, unweighted: shape (B,)."""
+        raise NotImplementedError
+
+    def encode(self, y: FloatArray, weights: FloatArray, *, center: bool) -> Target:
+        """Code targets; `center` tells whether the model may have an intercept."""
+        raise NotImplementedError
+
+
+class Squared(Loss):
+    """Half the squared error of the standardised target."""
+
+    def per_row(self, score: Tensor, target: Tensor) -> Tensor:
+        """Return ``1/2 (s - t)^2``."""
+        return 0.5 * (score[:, 0] - target) ** 2
+
+    def encode(self, y: FloatArray, weights: FloatArray, *, center: bool) -> Target:
+        """Standardise by the weighted mean and standard deviation."""
+        shift = float(np.average(y, weights=weights)) if center else 0.0
+        # Divide first: the square of a large target may overflow.
+        largest = float(np.max(np.abs(y - shift))) or 1.0
+        relative = np.average(((y - shift) / largest) ** 2, weights=weights)
+        scale = largest * float(np.sqrt(relative)) or 1.0
+        return Target((y - shift) / scale, np.zeros(1), shift, scale)
+
+
+class Logistic(Loss):
+    """Negative log-likelihood of two classes."""
+
+    n_classes = 2
+
+    def per_row(self, score: Tensor, target: Tensor) -> Tensor:
+        """Return ``log(1 + e^s) - t s``."""
+        return F.softplus(score[:, 0]) - target * score[:, 0]
+
+    def encode(self, y: FloatArray, weights: FloatArray, *, center: bool) -> Target:
+        """Take {0, 1} as they are and start from the log-odds."""
+        share = np.average(y, weights=weights)
+        start = float(np.log(share / (1 - share))) if center else 0.0
+        return Target(y.astype(np.float64), np.array([start]))
+
+
+class Softmax(Loss):
+    """Negative log-likelihood of three or more classes."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.n_outputs = self.n_classes = n_classes
+
+    def per_row(self, score: Tensor, target: Tensor) -> Tensor:
+        """Return ``log sum_c e^{s_c} - s_t``."""
+        return F.cross_entropy(score, target, reduction="none")
+
+    def encode(self, y: FloatArray, weights: FloatArray, *, center: bool) -> Target:
+        """Take 0 to C-1 as they are and start from the log-frequencies."""
+        codes = y.astype(np.int64)
+        start = np.zeros(self.n_outputs)
+        if center:
+            counts = np.bincount(codes, weights=weights, minlength=self.n_outputs)
+            # A class whose rows all have weight zero still gets a finite start.
+            start = np.log(np.maximum(counts, 1e-3 * counts.max()))
+            start -= start.mean()
+        return Target(codes, start)
