@@ -75,7 +75,6 @@ def canonical_csr(X: Any) -> Any:
     if _is_canonical(csr.indices, csr.indptr):
         return csr
     csr = csr.copy() if csr is X else csr
-    csr.has_canonical_format = False
     csr.sum_duplicates()
     return csr
 
@@ -278,7 +277,6 @@ def from_padded(
     indptr = np.concatenate(([0], np.cumsum(lengths)))
     shape = (len(labels), n_features)
     X = sp.csr_matrix((data.astype(dtype), columns, indptr), shape=shape)
-    X.has_canonical_format = False
     X.sum_duplicates()
     return FieldCSR(X, fields=fields, field_names=field_names)
 

@@ -245,3 +245,18 @@ def _cells_kind(cells: list[Any]) -> _Kind:
     if types and all(issubclass(t, Real) and not issubclass(t, bool) for t in types):
         return "numbers"
     return "dates" if any(issubclass(t, _DATES) for t in types) else "categories"
+
+
+def needs_encoding(X: Any) -> bool:
+    """Tell whether `X` is a data frame with a column of neither numbers nor bools."""
+    if not nw.dependencies.is_into_dataframe(X):
+        return False
+    dtypes = nw.from_native(X, eager_only=True).schema.dtypes()
+    plain = [bool(dtype.is_numeric() or dtype == nw.Boolean) for dtype in dtypes]
+    if all(plain):
+        return False
+    kinds = (kind for _, _, kind in _frame_kinds(X))
+    return any(
+        kind != "numbers" and not known
+        for kind, known in zip(kinds, plain, strict=True)
+    )

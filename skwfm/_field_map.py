@@ -69,6 +69,15 @@ class FieldMap:
         """Number of columns."""
         return int(self.ids.size)
 
+    @property
+    def singletons(self) -> bool:
+        """Whether every column is the only one of its field.
+
+        An FM over such fields counts all pairs of a row: it is the FM with one field
+        and ``intra_field=True``, which needs no bag per column.
+        """
+        return bool(np.unique(self.ids).size == self.n_columns)
+
     def take(self, columns: Any) -> FieldMap:
         """Return the map of some columns; field ids and names stay as they are.
 

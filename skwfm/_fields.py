@@ -241,7 +241,7 @@ def hstack(
     ids, names = _joined_fields(blocks, matrices)
     field_map = FieldMap(ids.astype(np.int32), _unique(names))
     out = sp.hstack(matrices, format="csr")
-    return FieldCSR(out, copy=True, fields=field_map, field_names=field_names)
+    return FieldCSR(out, fields=field_map, field_names=field_names)
 
 
 def _as_csr(position: int, block: Any) -> Any:

@@ -8,7 +8,7 @@ C-level passes over the labels, so that columns of one type cost next to nothing
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from numbers import Real
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
@@ -123,8 +123,7 @@ def check_labels(
     if any(issubclass(t, np.generic) for t in types):
         labels = [_python_value(label) for label in labels]
         types = set(map(type, labels))
-    not_hashable = {t for t in types if t.__hash__ is None or hasattr(t, "__next__")}
-    bad = not_hashable | {t for t in types if is_container(t)}
+    bad = {t for t in types if not _may_be_label(t)}
     for entry, label in enumerate(labels):
         if type(label) in bad:
             expected = "labels that are hashable single values"
@@ -133,6 +132,11 @@ def check_labels(
             column.fail(_row_of(indptr, entry), "no missing label inside a cell")
     _check_one_kind(column, labels, indptr, {t: _kind_of(t) for t in types})
     return labels
+
+
+def _may_be_label(cell_type: Any) -> bool:
+    is_single = not is_container(cell_type) and not issubclass(cell_type, Iterator)
+    return is_single and issubclass(cell_type, Hashable)
 
 
 def _python_value(label: Any) -> Any:

@@ -255,3 +255,11 @@ def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
         ConvergenceWarning,
         stacklevel=2,
     )
+
+
+def missing_extra_error(package: str, extra: str) -> str:
+    """Word the error for a package that an extra of this one installs."""
+    return (
+        f"{package.replace('_', '-')} is not installed. Install what this needs by: "
+        f'pip install "skwfm[{extra}]"'
+    )

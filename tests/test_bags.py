@@ -197,9 +197,11 @@ def test_from_padded_sums_duplicates_and_leaves_inputs():
         np.testing.assert_array_equal(now, before)
 
 
-OK = dict(
-    indices=[[0, 1], [1, 0]], offsets=[[0, 1], [0, 0]], weights=[[1.0, 1], [1, 1]]
-)
+OK = {
+    "indices": [[0, 1], [1, 0]],
+    "offsets": [[0, 1], [0, 0]],
+    "weights": [[1.0, 1], [1, 1]],
+}
 
 
 @pytest.mark.parametrize(

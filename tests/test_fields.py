@@ -253,6 +253,13 @@ def test_take_keeps_ids_and_names():
     assert FieldMap.from_fields(field_map.ids, 2, NAMES) == field_map
 
 
+def test_singletons():
+    assert FieldMap.each_column(3).singletons
+    assert FieldMap.each_column(0).singletons
+    assert FieldMap([4, 0], tuple("abcde")).singletons
+    assert not FieldMap(IDS, NAMES).singletons
+
+
 def test_map_is_frozen():
     ids = IDS.copy()
     field_map = FieldMap(ids, NAMES)

@@ -72,7 +72,8 @@ def by_hand(table, indices, offsets, weights):
 def test_worked_example(int_dtype):
     emb_bag = make()
     out = emb_bag(*example(int_dtype))
-    np.testing.assert_allclose(out.detach(), SUMS, rtol=0, atol=1e-4)
+    # The table is given to 4 digits: 2 (0.0916 + 0.1614) is 0.5060, printed 0.5059.
+    np.testing.assert_allclose(out.detach(), SUMS, rtol=0, atol=1.01e-4)
     hand = by_hand(TABLE, INDICES, OFFSETS, WEIGHTS)
     np.testing.assert_allclose(out.detach(), hand, rtol=1e-6, atol=1e-7)
 
@@ -326,7 +327,7 @@ def test_error_cuts_long_rows():
 def test_cuda():
     emb_bag = make(device="cuda")
     arrays = [part.cuda() for part in example()]
-    np.testing.assert_allclose(emb_bag(*arrays).detach().cpu(), SUMS, atol=1e-4)
+    np.testing.assert_allclose(emb_bag(*arrays).detach().cpu(), SUMS, 0, 1.01e-4)
     arrays[0][1, 1] = 6
     with pytest.raises(ValueError, match="indices, row 1: got 6"):
         emb_bag(*arrays)

@@ -15,7 +15,11 @@ WEIGHTS = torch.tensor([[0.5, -1.0, 2.0, 1.5], [1.0, 3.0, float("nan"), float("n
 
 def make(**kwargs):
     generator = torch.Generator().manual_seed(0)
-    kwargs = dict(dtype=torch.float64, init_scale=1.0, generator=generator) | kwargs
+    kwargs = {
+        "dtype": torch.float64,
+        "init_scale": 1.0,
+        "generator": generator,
+    } | kwargs
     ffm = WeightedFFM(N_FEATURES, K, N_FIELDS, **kwargs)
     with torch.no_grad():
         ffm.linear.normal_(generator=generator)

