@@ -367,7 +367,7 @@ def merge_rows(X: Any, y: Array, weights: Array) -> tuple[Any, Array, Array]:
     >>> X = csr_matrix([[2.0], [1.0], [2.0]])
     >>> X, y, weights = merge_rows(X, np.array([0, 1, 0]), np.array([1.0, 5.0, 2.0]))
     >>> X.toarray().ravel(), y, weights
-    (array([1., 2.]), array([1, 0]), array([5., 3.]))
+    (array([2., 1.]), array([0, 1]), array([3., 5.]))
     """
     starts = X.indptr.tolist()
     keys = [

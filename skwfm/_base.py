@@ -31,7 +31,7 @@ from skwfm._default_fields import needs_encoding
 from skwfm._device import resolve_device
 from skwfm._fields import FieldMap, resolve_fields
 from skwfm._losses import Loss, Target
-from skwfm._net import BagDataset, BagNet, slice_batch, stopping_callbacks
+from skwfm._net import BagDataset, BagNet, Batch, slice_batch, stopping_callbacks
 from skwfm._solvers import SOLVERS, Solver, auto_batch_size, choose_solver
 from skwfm.nn import WeightedFFM, WeightedFM
 from skwfm.nn._fm import FactorModule
@@ -249,8 +249,17 @@ class BaseWeightedFM(BaseEstimator):
             for part in rows
         )
 
+    def _all_pairs_count(self) -> bool:
+        """Tell whether a machine scores all pairs of a row, whatever their fields."""
+        if self._interactions == "ffm":
+            return False
+        return self.intra_field or FieldMap(self.fields_, self.field_names_).singletons
+
     def _batch_fields(self) -> tuple[Array, int, bool]:
         """Return what it takes to cut rows into bags."""
+        if self._all_pairs_count():
+            # One bag a row: many fields of one column each would be many empty bags.
+            return np.zeros_like(self.fields_), 1, True
         ids_sorted = bool((self.fields_[1:] >= self.fields_[:-1]).all())
         return self.fields_, self.n_fields_, ids_sorted
 
@@ -285,7 +294,7 @@ class BaseWeightedFM(BaseEstimator):
         n_outputs = table.shape[1] // self._values_per_label
         options = {
             "num_outputs": n_outputs,
-            "intra_field": self.intra_field,
+            "intra_field": self.intra_field or self._all_pairs_count(),
             "linear": linear is not None,
             "bias": bias is not None,
             # No memory, and no draw from torch's random state.
@@ -322,7 +331,7 @@ class BaseWeightedFM(BaseEstimator):
         )
         batch_size = self.batch_size
         if batch_size == "auto":
-            values = self._values_per_label * self.n_fields_ * loss.n_outputs
+            values = self._values_per_label * train.fields[1] * loss.n_outputs
             batch_size = auto_batch_size(len(train), values)
         # The penalties are relative to the sum of the losses, the loss is a mean.
         total = train.total_weight
@@ -409,18 +418,19 @@ class BaseWeightedFM(BaseEstimator):
         module = self.module_.to(device)
         with torch.no_grad():
             parts = [
-                module.score_flat(*batch.to(device).parts, self.n_fields_)
+                module.score_flat(*batch.to(device).parts, batch.n_fields)
                 for batch in self._slices(matrix)
             ]
             scores: Array = torch.cat(parts).cpu().numpy()
         return scores.reshape(matrix.shape[0], -1)
 
-    def _slices(self, X: Any) -> Iterator[Any]:
+    def _slices(self, X: Any) -> Iterator[Batch]:
         """Yield batches of consecutive rows, small enough to bound the memory."""
-        values = self.factors_[:1].size * self.n_fields_  # of the bag sums of a row
+        fields = self._batch_fields()
+        values = self.factors_[:1].size * fields[1]  # of the bag sums of a row
         rows = min(max(PREDICT_VALUES // max(values, 1), 1), PREDICT_ROWS)
         for start in range(0, X.shape[0], rows):
-            yield slice_batch(X[start : start + rows], *self._batch_fields())
+            yield slice_batch(X[start : start + rows], *fields)
 
     def __sklearn_tags__(self) -> Any:
         """Accept sparse matrices; a field-aware model must be told the fields."""

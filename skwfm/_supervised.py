@@ -113,7 +113,8 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
     def _check_target(self, y: Any) -> Array:
         y = column_or_1d(y)
         val.check_known_classes(y, self.classes_)
-        return np.searchsorted(self.classes_, y)
+        codes: Array = np.searchsorted(self.classes_, y)
+        return codes
 
     def _row_weights(self, sample_weight: Any, X: Any, values: Array) -> Array:
         weights = super()._row_weights(sample_weight, X, values)

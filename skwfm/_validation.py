@@ -176,7 +176,7 @@ def _row_of(indptr: Any, position: int) -> int:
 
 def check_format(X: Any) -> None:
     """Check a CSR before anything else touches it: a broken one can crash scipy."""
-    if sp.issparse(X) and X.format == "csr":
+    if sp.issparse(X) and getattr(X, "format", None) == "csr":
         check_csr(X, finite=False)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_movielens", "load_movies"]
 
+_RATING_COLUMNS = ["user", "film", "title", "year", "genres", "rating"]
 # The columns of `load_movies` that hold several values, and what the source calls them.
 _FILM_LISTS = {
     "genres": "Genre",
@@ -66,8 +67,8 @@ def load_movielens() -> pd.DataFrame:
     names = {"userId": "user", "movieId": "film"}
     ratings = source.rename(columns=names)
     ratings["genres"] = ratings["genres"].replace("(no genres listed)", "")
-    columns = ["user", "film", "title", "year", "genres", "rating"]
-    return ratings[columns]
+    ordered: pd.DataFrame = ratings[_RATING_COLUMNS]
+    return ordered
 
 
 def load_movies() -> pd.DataFrame:
@@ -106,14 +107,9 @@ def load_movies() -> pd.DataFrame:
             connection,
         )
     lists = {name: films[key].map(_split) for name, key in _FILM_LISTS.items()}
-    return pandas.DataFrame(
-        {
-            "title": films["Title"],
-            "year": films["Year"],
-            **lists,
-            "score": films["Meter"].astype(float),
-        }
-    )
+    columns = {"title": films["Title"], "year": films["Year"], **lists}
+    out: pd.DataFrame = pandas.DataFrame(columns)
+    return out.assign(score=films["Meter"].astype(float))
 
 
 def _split(cell: Any) -> list[str]:

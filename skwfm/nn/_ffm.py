@@ -44,7 +44,7 @@ class WeightedFFM(FactorModule):
     init_scale : float, default=0.01
         Standard deviation of the initial factors; linear and bias start at zero.
     generator : torch.Generator, optional
-        Source of the initial factors, by default torch's global one.
+        Source of the initial factors, on their device; by default torch's global one.
     device, dtype : optional
         Of the parameters.
 

@@ -100,6 +100,12 @@ class FactorModule(nn.Module):
         flat = self.bag.flatten(indices, offsets, weights)
         return *flat, offsets.shape[1]
 
+    def score_flat(
+        self, indices: Tensor, offsets: Tensor, weights: Tensor, n_fields: int
+    ) -> Tensor:
+        """Score flat rows; nothing is checked."""
+        raise NotImplementedError
+
     def _squeeze(self, scores: Tensor) -> Tensor:
         return scores.squeeze(1) if self.num_outputs == 1 else scores
 
@@ -134,7 +140,7 @@ class WeightedFM(FactorModule):
         leads at first, large enough to break the symmetry. Linear and bias start at
         zero.
     generator : torch.Generator, optional
-        Source of the initial factors, by default torch's global one.
+        Source of the initial factors, on their device; by default torch's global one.
     device, dtype : optional
         Of the parameters.
 
