@@ -38,7 +38,7 @@ class WeightedFMRegressor(WeightedRegressor):
         up to 1000 rows and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression, the target having been scaled
@@ -167,7 +167,7 @@ class WeightedFMClassifier(WeightedClassifier):
         up to 1000 rows and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression.
@@ -298,7 +298,7 @@ class WeightedFFMRegressor(WeightedRegressor):
         up to 1000 rows and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression, the target having been scaled
@@ -426,7 +426,7 @@ class WeightedFFMClassifier(WeightedClassifier):
         up to 1000 rows and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.5 (sgd), 1 (lbfgs).
+        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression.

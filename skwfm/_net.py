@@ -57,7 +57,7 @@ class Batch:
 def slice_batch(
     X: Any, field_ids: npt.NDArray[np.int32], n_fields: int, ids_sorted: bool
 ) -> Batch:
-    """Return CSR rows as a batch of tensors; memory is shared where it can be."""
+    """Return CSR rows as a batch of tensors that share their memory."""
     bags = to_flat(X, field_ids, n_fields, ids_sorted=ids_sorted)
     return Batch(
         _tensor(bags.indices), _tensor(bags.offsets), _tensor(bags.weights), n_fields

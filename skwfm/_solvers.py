@@ -52,7 +52,7 @@ SOLVERS = {
             # gradients of a mean loss are far smaller.
             options=(("initial_accumulator_value", 1e-6),),
         ),
-        Solver("sgd", torch.optim.SGD, 0.5, options=(("momentum", 0.9),)),
+        Solver("sgd", torch.optim.SGD, 0.05, options=(("momentum", 0.9),)),
         Solver(
             "lbfgs",
             torch.optim.LBFGS,

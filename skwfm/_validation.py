@@ -241,7 +241,7 @@ def check_known_classes(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
     if not known.all():
         row = int(np.argmin(known))
         raise ValueError(
-            f"eval_set y, row {row}: got class {y[row]!r}, expected one of "
+            f"eval_set y, row {row}: got class {y.tolist()[row]!r}, expected one of "
             f"{shorten(classes.tolist())}."
         )
 

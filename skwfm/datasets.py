@@ -114,7 +114,8 @@ def load_movies() -> pd.DataFrame:
 
 def _split(cell: Any) -> list[str]:
     """Split ``"Drama, War"``; a missing cell is an empty list."""
-    return [part.strip() for part in cell.split(",")] if isinstance(cell, str) else []
+    parts = cell.split(",") if isinstance(cell, str) else []
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _require(name: str) -> Any:

@@ -3,8 +3,15 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
-from skwfm._bags import canonical_csr, from_padded, to_flat, to_padded
+from skwfm._bags import (
+    canonical_csr,
+    from_padded,
+    merge_rows,
+    to_flat,
+    to_padded,
+)
 from skwfm._fields import FieldCSR, FieldMap, FieldMapWarning
 from skwfm._validation import check_csr
 
@@ -266,3 +273,20 @@ def test_check_csr_accepts():
     check_csr(sp.csr_matrix((0, 3)))
     check_csr(broken(data=[1, np.nan, 1]), finite=False)
     check_csr(sp.csr_matrix(np.eye(3, dtype=int)))
+
+
+def test_merge_rows_joins_equal_rows_of_equal_target():
+    rng = np.random.default_rng(0)
+    X = sp.csr_matrix(rng.integers(0, 2, (40, 3)).astype(float))
+    y, weights = rng.integers(0, 2, 40), rng.integers(1, 4, 40).astype(float)
+    merged, targets, sums = merge_rows(X, y, weights)
+    rows = np.column_stack([merged.toarray(), targets])
+    assert len(np.unique(rows, axis=0)) == len(rows) <= 16
+    for row, total in zip(rows, sums, strict=True):
+        same = (np.column_stack([X.toarray(), y]) == row).all(axis=1)
+        assert weights[same].sum() == total
+    order = rng.permutation(40)
+    again = merge_rows(X[order], y[order], weights[order])
+    assert_array_equal(again[0].toarray(), merged.toarray())
+    assert_array_equal(again[1], targets)
+    assert_array_equal(again[2], sums)

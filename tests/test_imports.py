@@ -26,7 +26,7 @@ class Rule(NamedTuple):
     internal: frozenset[str] = frozenset()
     external: frozenset[str] = frozenset()
     lazy: frozenset[str] = frozenset()
-    """Packages that only the body of a function may import."""
+    """Packages that only a function's body, or TYPE_CHECKING, may import."""
 
 
 def _rule(internal: str = "", external: str = "", lazy: str = "") -> Rule:
@@ -56,8 +56,10 @@ RULES = {
     "_default_fields": _rule(
         "_validation _labels _cells _encoders", f"{DATA} narwhals", FRAMES
     ),
+    "_attribution": _rule("_validation _field_map", DATA),
     "_compose": _rule(
-        "_validation _field_map _fields _labels _cells _encoders _default_fields",
+        "_validation _field_map _fields _labels _cells _encoders _default_fields"
+        " _attribution",
         f"{DATA} narwhals",
         FRAMES,
     ),
@@ -71,7 +73,7 @@ RULES = {
     "_net": _rule("_validation _bags _losses _solvers _device", f"{TENSORS} skorch"),
     # The only place that joins both sides.
     "_base": _rule(
-        "_validation _field_map _fields _bags _cells _encoders _compose"
+        "_validation _field_map _fields _bags _cells _encoders _default_fields _compose"
         " _kernels nn _device _losses _solvers _net",
         f"{DATA} torch skorch",
     ),
@@ -97,6 +99,11 @@ RULES = {
         DATA,
     ),
 }
+RULES["_demo"] = _rule(
+    "_compose _encoders _estimators datasets",
+    f"{DATA} joblib",
+    f"{FRAMES} matplotlib",
+)
 RULES["__init__"] = Rule(frozenset(RULES))
 RULES["__main__"] = Rule(
     frozenset(RULES),
@@ -149,7 +156,13 @@ def iter_imports(name: str, tree: ast.AST, is_lazy: bool = False) -> Iterator[Im
         for module in _modules_of(name, node):
             yield Import(module, is_lazy, node.lineno)
         inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside = inside or _is_type_checking(node)
         yield from iter_imports(name, node, is_lazy or inside)
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    """Tell a block that never runs; a row must still name what it imports."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _modules_of(name: str, node: ast.AST) -> list[str]:

