@@ -20,7 +20,7 @@ import torch
 from scipy.sparse import csr_matrix, issparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, check_X_y
+from sklearn.utils import check_consistent_length, check_random_state, check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -202,7 +202,8 @@ class BaseWeightedFM(BaseEstimator):
     ) -> None:
         """Train on rows of positive weight and set the fitted state."""
         rng = check_random_state(self.random_state)
-        solver = choose_solver(self.solver, X.shape[0])
+        n_parameters = X.shape[1] * self._values_per_label * loss.n_outputs
+        solver = choose_solver(self.solver, X.shape[0], n_parameters)
         dtype = np.dtype(np.float64) if solver.full_batch else X.dtype
         X = X.astype(dtype, copy=False)
         if solver.full_batch:
@@ -231,9 +232,10 @@ class BaseWeightedFM(BaseEstimator):
         """Return the rows to learn from and those to stop by."""
         fields = self._batch_fields()
         if eval_set is not None:
-            X_valid, y_valid = eval_set
+            X_valid, y_valid = val.check_eval_set(eval_set)
             matrix = self._checked(X_valid).astype(X.dtype, copy=False)
             coded = target.code(self._check_target(y_valid))
+            check_consistent_length(matrix, coded)
             valid = BagDataset(matrix, fields, coded, np.ones(len(coded)))
             return BagDataset(X, fields, target.values, weights), valid
         if not self._stops_early(X.shape[0], solver):
@@ -355,8 +357,8 @@ class BaseWeightedFM(BaseEstimator):
 
     def _train_device(self, solver: Solver) -> torch.device:
         if solver.full_batch and self.device == "auto":
-            return torch.device("cpu")  # few rows, in float64
-        return resolve_device(self.device)
+            return torch.device("cpu")  # few rows
+        return resolve_device(self.device, float64=solver.full_batch)
 
     @property
     def _values_per_label(self) -> int:
@@ -414,7 +416,8 @@ class BaseWeightedFM(BaseEstimator):
     def _scores(self, X: Any) -> Array:
         """Return the scores of raw input, shape (n_samples, n_outputs)."""
         matrix = self._checked(X).astype(self.factors_.dtype, copy=False)
-        device = resolve_device(self.device, fallback=True)
+        float64 = matrix.dtype == np.float64
+        device = resolve_device(self.device, fallback=True, float64=float64)
         module = self.module_.to(device)
         with torch.no_grad():
             parts = [

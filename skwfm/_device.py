@@ -11,7 +11,9 @@ import torch
 __all__ = ["resolve_device"]
 
 
-def resolve_device(device: str, *, fallback: bool = False) -> torch.device:
+def resolve_device(
+    device: str, *, fallback: bool = False, float64: bool = False
+) -> torch.device:
     """Return the torch device a `device` parameter means.
 
     Parameters
@@ -22,6 +24,8 @@ def resolve_device(device: str, *, fallback: bool = False) -> torch.device:
     fallback : bool, default=False
         Take the CPU, rather than raise, when the device is not there: a model trained
         on a GPU must predict on a machine without one.
+    float64 : bool, default=False
+        Numbers of 64 bits, which ``"mps"`` does not know: the CPU takes its place.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def resolve_device(device: str, *, fallback: bool = False) -> torch.device:
             "'mps'."
         ) from None
     if _is_available(wanted):
-        return wanted
+        lacks_float64 = wanted.type == "mps" and float64
+        return torch.device("cpu") if lacks_float64 else wanted
     if fallback:
         return torch.device("cpu")
     raise ValueError(

@@ -135,7 +135,7 @@ class WeightedFMRegressor(WeightedRegressor):
     >>> fm.field_names_
     ('genres', 'country')
     >>> fm.predict(films[:4]).round(1)
-    @@
+    array([3.8, 4.4, 2.4, 3.4])
     """
 
     _interactions = "fm"
@@ -394,7 +394,7 @@ class WeightedFFMRegressor(WeightedRegressor):
     >>> ffm.factors_.shape
     (7, 2, 8)
     >>> round(ffm.score(X, y), 2)
-    @@
+    1.0
     """
 
     _interactions = "ffm"

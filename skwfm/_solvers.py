@@ -17,8 +17,10 @@ import torch
 
 __all__ = ["SOLVERS", "Solver", "auto_batch_size", "choose_solver"]
 
-# Up to this many rows a full pass costs less than the overhead of mini-batches.
+# Up to this many rows a full pass costs less than the overhead of mini-batches, and
+# up to this many parameters L-BFGS keeps its 20 past vectors in 160 MiB.
 TINY_ROWS = 1000
+TINY_PARAMETERS = 2**20
 # Steps per pass that mini-batches aim at, and the range of their sizes.
 STEPS_PER_EPOCH = 64
 BATCH_ROWS = (64, 8192)
@@ -70,17 +72,18 @@ SOLVERS = {
 }
 
 
-def choose_solver(name: str, n_rows: int) -> Solver:
-    """Return the solver of a `solver` parameter; ``"auto"`` looks at the rows.
+def choose_solver(name: str, n_rows: int, n_parameters: int) -> Solver:
+    """Return the solver of a `solver` parameter; ``"auto"`` looks at the sizes.
 
     Examples
     --------
     >>> from skwfm._solvers import choose_solver
-    >>> choose_solver("auto", 100).name, choose_solver("auto", 100_000).name
+    >>> choose_solver("auto", 100, 500).name, choose_solver("auto", 10**5, 500).name
     ('lbfgs', 'adam')
     """
     if name == "auto":
-        name = "lbfgs" if n_rows <= TINY_ROWS else "adam"
+        is_tiny = n_rows <= TINY_ROWS and n_parameters <= TINY_PARAMETERS
+        name = "lbfgs" if is_tiny else "adam"
     return SOLVERS[name]
 
 

@@ -235,6 +235,16 @@ def check_two_classes(classes: npt.NDArray[Any]) -> None:
         )
 
 
+def check_eval_set(eval_set: Any) -> tuple[Any, Any]:
+    """Return the X and y of an eval_set."""
+    if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
+        raise ValueError(
+            f"eval_set={shorten(eval_set)}: expected a pair (X, y) of rows to stop by."
+        )
+    X, y = eval_set
+    return X, y
+
+
 def check_known_classes(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
     """Raise when the target of an eval_set holds a class that y does not."""
     known = np.isin(y, classes)

@@ -12,6 +12,12 @@ def test_cpu_and_auto():
     assert resolve_device("auto").type == expected
 
 
+def test_mps_leaves_float64_to_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("mps").type == "mps"
+    assert resolve_device("mps", float64=True).type == "cpu"
+
+
 @pytest.mark.parametrize("name", ["gpu", "", "cpu:x", "cuda:-2"])
 def test_names_that_mean_nothing(name):
     with pytest.raises(ValueError, match=f"device='{name}': expected 'auto'"):

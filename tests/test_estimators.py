@@ -470,6 +470,19 @@ def test_eval_set_of_a_classifier_must_hold_known_classes():
         WeightedFMClassifier().fit(X, target, eval_set=(X[:2], ["low", "mid"]))
 
 
+@pytest.mark.parametrize("eval_set", ["X", (1, 2, 3), 7])
+def test_eval_set_is_a_pair(eval_set):
+    X, y = make_data()
+    with pytest.raises(ValueError, match=r"eval_set=.*expected a pair \(X, y\)"):
+        WeightedFMRegressor().fit(X, y, eval_set=eval_set)
+
+
+def test_eval_set_has_one_target_per_row():
+    X, y = make_data()
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        WeightedFMRegressor().fit(X, y, eval_set=(X, y[:-1]))
+
+
 # Divergence and bad input.
 
 

@@ -154,9 +154,11 @@ def test_guard_restores_the_last_finite_parameters():
 
 
 def test_choice_of_solver_and_batch():
-    assert choose_solver("auto", 1000).full_batch
-    assert not choose_solver("auto", 1001).full_batch
-    assert choose_solver("sgd", 10).name == "sgd"
+    assert choose_solver("auto", 1000, 100).full_batch
+    assert not choose_solver("auto", 1001, 100).full_batch
+    # Few rows of many columns: the memory of L-BFGS is 20 times the parameters.
+    assert not choose_solver("auto", 10, 2**21).full_batch
+    assert choose_solver("sgd", 10, 100).name == "sgd"
     assert auto_batch_size(10, 8) == 64
     assert auto_batch_size(64_000, 8) == 1000
     assert auto_batch_size(10**9, 8) == 8192

@@ -1,0 +1,49 @@
+"""Configuration of Sphinx; everything it needs is local, no page asks the network."""
+
+from importlib.metadata import version as _version
+
+project = "skwfm"
+author = "skwfm contributors"
+copyright = "2026, skwfm contributors"  # noqa: A001
+release = version = _version("skwfm")
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+# The pages list the methods themselves; stubs of one page per method would bury them.
+autosummary_generate = False
+numpydoc_show_class_members = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skwfm {release}"
+html_show_sourcelink = False
+html_theme_options = {
+    "github_url": "https://github.com/skwfm/skwfm",
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+# A page without a tree below it needs no sidebar on the left.
+html_sidebars = {
+    "index": [],
+    "user_guide": [],
+    "changelog": [],
+    "contributing": [],
+}
