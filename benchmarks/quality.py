@@ -143,16 +143,16 @@ def markdown(runs: Sequence[Run]) -> str:
         )
         for row in table
     ]
-    names = ["problem", "model", "RMSE", "std", "CPU s of fit", f"/ {FM}"]
+    names = ["problem", "model", "RMSE", "std", "CPU s of fit", "CPU ratio"]
     seen = {row["problem"] for row in table}
     references = [reference for reference in REFERENCES if reference[0] in seen]
     return "\n".join(
         [
             "# Quality on real data",
             "",
-            f"Mean and standard deviation over {table[0]['runs']} seeds or folds; "
-            "medians of CPU seconds and of their ratios. Written by "
-            "`python -m benchmarks.quality`.",
+            f"Mean and standard deviation over {table[0]['runs']} seeds or folds, and "
+            f"medians of CPU seconds and of their ratios to those of `{FM}` on the "
+            "same seed or fold. Written by `python -m benchmarks.quality`.",
             "",
             *_table(names, rows),
             "",
@@ -197,13 +197,18 @@ def main(arguments: Sequence[str] | None = None) -> list[Run]:
             if options.quick:
                 problem = problem.first(QUICK_ROWS)
             for run in run_problem(name, problem, seed):
-                print(*run, sep="\t", flush=True)
+                print(_line(run), flush=True)
                 runs.append(run)
     print(f"\n{markdown(runs)}")
     output = options.output or (None if options.quick else RESULTS)
     if output is not None:
         write(runs, output)
     return runs
+
+
+def _line(run: Run) -> str:
+    rmse, seconds = f"{run.rmse:8.4f}", f"{run.cpu_seconds:6.2f} s"
+    return f"{run.problem:<10}{run.seed:>2}{rmse}{seconds}  {run.model}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """Configuration of Sphinx; everything it needs is local, no page asks the network."""
 
+import re
 from importlib.metadata import version as _version
 
 project = "skwfm"
@@ -47,3 +48,15 @@ html_sidebars = {
     "changelog": [],
     "contributing": [],
 }
+
+
+def _escape_underscores(app, what, name, obj, options, lines):
+    """Keep ``n_features_in_`` in the type of a parameter from being read as a link."""
+    for i, line in enumerate(lines):
+        if re.match(r"\w+(, \w+)* : ", line):
+            lines[i] = re.sub(r"(?<=\w)_(?=[,)])", r"\_", line)
+
+
+def setup(app):
+    # Before numpydoc, which listens at 500.
+    app.connect("autodoc-process-docstring", _escape_underscores, priority=400)

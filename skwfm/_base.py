@@ -195,7 +195,7 @@ class BaseWeightedFM(BaseEstimator):
         field_map = resolve_fields(known, self.fields, interactions=self._interactions)
         self.fields_, self.field_names_ = field_map.ids, field_map.names
         self.n_fields_ = field_map.n_fields
-        return _canonical(matrix), y
+        return _canonical(matrix, self), y
 
     def _train(
         self, X: Any, values: Array, weights: Array, loss: Loss, eval_set: Any
@@ -204,11 +204,11 @@ class BaseWeightedFM(BaseEstimator):
         rng = check_random_state(self.random_state)
         n_parameters = X.shape[1] * self._values_per_label * loss.n_outputs
         solver = choose_solver(self.solver, X.shape[0], n_parameters)
-        dtype = np.dtype(np.float64) if solver.full_batch else X.dtype
-        X = X.astype(dtype, copy=False)
         if solver.full_batch:
-            X, values, weights = merge_rows(X, values, weights)
+            X, values, weights = merge_rows(X.astype(np.float64), values, weights)
         target = loss.encode(values, weights, center=self.fit_intercept)
+        dtype = X.dtype if target.fits_float32 else np.dtype(np.float64)
+        X = X.astype(dtype, copy=False)
         train, valid = self._split(
             X, target, weights, eval_set, rng, solver, n_classes=loss.n_classes
         )
@@ -407,11 +407,11 @@ class BaseWeightedFM(BaseEstimator):
         options = _check_options(X)
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
-            return _canonical(self.field_transformer_.transform(X))
+            return _canonical(self.field_transformer_.transform(X), self)
         val.check_format(X)
         matrix = validate_data(self, X, reset=False, **options)
         val.check_same_fields(X, self.fields_)
-        return _canonical(matrix)
+        return _canonical(matrix, self)
 
     def _scores(self, X: Any) -> Array:
         """Return the scores of raw input, shape (n_samples, n_outputs)."""
@@ -425,7 +425,9 @@ class BaseWeightedFM(BaseEstimator):
                 for batch in self._slices(matrix)
             ]
             scores: Array = torch.cat(parts).cpu().numpy()
-        return scores.reshape(matrix.shape[0], -1)
+        scores = scores.reshape(matrix.shape[0], -1)
+        val.check_finite_scores(scores)
+        return scores
 
     def _slices(self, X: Any) -> Iterator[Batch]:
         """Yield batches of consecutive rows, small enough to bound the memory."""
@@ -455,10 +457,13 @@ def _check_options(X: Any) -> dict[str, Any]:
     }
 
 
-def _canonical(X: Any) -> Any:
+def _canonical(X: Any, estimator: BaseWeightedFM) -> Any:
     """Return X as plain CSR: finite, sorted, summed, without zeros; X stays as is."""
     matrix = csr_matrix(X)
-    val.check_csr(matrix)
+    columns = getattr(estimator, "feature_names_in_", None)
+    if estimator.field_transformer_ is not None:
+        columns = estimator.field_transformer_.get_feature_names_out()
+    val.check_csr(matrix, columns=columns)
     matrix = canonical_csr(matrix)
     if matrix.nnz and not matrix.data.all():
         matrix = matrix.copy()

@@ -37,6 +37,11 @@ class Target(NamedTuple):
     scale: float = 1.0
     """Standard deviation of the target."""
 
+    @property
+    def fits_float32(self) -> bool:
+        """Whether parameters in the unit of the target stay inside float32."""
+        return 1e-30 < self.scale < 1e30 and abs(self.shift) < 1e30
+
     def code(self, y: FloatArray) -> FloatArray:
         """Code further targets, of rows to stop by, in the same way."""
         coded: FloatArray = (y - self.shift) / self.scale

@@ -111,7 +111,9 @@ def bag_conflict_error(column: int, row: int, first: int, second: int) -> str:
     )
 
 
-def check_csr(X: Any, name: str = "X", *, finite: bool = True) -> None:
+def check_csr(
+    X: Any, name: str = "X", *, finite: bool = True, columns: Any = None
+) -> None:
     """Raise unless the arrays of a CSR matrix are safe to hand to a kernel.
 
     Parameters
@@ -122,6 +124,8 @@ def check_csr(X: Any, name: str = "X", *, finite: bool = True) -> None:
         What the message calls the matrix.
     finite : bool, default=True
         Also refuse NaN and infinity among the stored values.
+    columns : array of str, optional
+        Names of the columns, for the message.
 
     Raises
     ------
@@ -139,7 +143,7 @@ def check_csr(X: Any, name: str = "X", *, finite: bool = True) -> None:
             f"expected one of 0 to {n_columns - 1}."
         )
     if finite:
-        _check_finite(X, used, name)
+        _check_finite(X, used, name, columns)
 
 
 def _check_indptr(indptr: Any, n_rows: int, n_stored: int, name: str) -> None:
@@ -158,14 +162,16 @@ def _check_indptr(indptr: Any, n_rows: int, n_stored: int, name: str) -> None:
         )
 
 
-def _check_finite(X: Any, used: Any, name: str) -> None:
+def _check_finite(X: Any, used: Any, name: str, columns: Any) -> None:
     data = X.data[: used.size]
     if data.dtype.kind not in "fc" or np.isfinite(data).all():
         return
     at = int(np.argmin(np.isfinite(data)))
+    column = int(used[at]) if columns is None else repr(str(columns[used[at]]))
     raise ValueError(
         f"{name} contains NaN or infinity: row {_row_of(X.indptr, at)}, column "
-        f"{int(used[at])} holds {data[at]!s}, expected finite numbers."
+        f"{column} holds {data[at]!s}, expected finite numbers. Impute it, or encode "
+        "the column by a FieldTransformer(), for which a missing cell has no entry."
     )
 
 
@@ -273,3 +279,13 @@ def missing_extra_error(package: str, extra: str) -> str:
         f"{package.replace('_', '-')} is not installed. Install what this needs by: "
         f'pip install "skwfm[{extra}]"'
     )
+
+
+def check_finite_scores(scores: npt.NDArray[Any]) -> None:
+    """Raise where a score overflows: no prediction is ever NaN or infinite."""
+    if not np.isfinite(scores).all():
+        row = int(np.argmin(np.isfinite(scores).all(axis=1)))
+        raise ValueError(
+            f"X, row {row}: the score overflows, {scores[row].tolist()}. The values "
+            "are too large to multiply; scale the features."
+        )

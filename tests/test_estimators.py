@@ -1,6 +1,7 @@
 """What fit and predict compute: scores, objective, weights, targets, fields."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -241,7 +242,7 @@ def test_parts_of_the_model_can_be_left_out(estimator_class, solver):
 @pytest.mark.parametrize("estimator_class", ALL)
 def test_solvers_learn_interactions(estimator_class, solver):
     params = {"solver": solver, "max_iter": 40, "batch_size": 32}
-    estimator, X, y = fitted(estimator_class, 600, **params)
+    estimator, X, y = fitted(estimator_class, 400, **params)
     linear = clone(estimator).set_params(l2_factors=1e9, solver="lbfgs")
     target = target_of(estimator_class, y)
     score = estimator.score(X, target)
@@ -493,6 +494,32 @@ def test_divergence_warns_and_stays_finite(estimator_class):
     with pytest.warns(ConvergenceWarning, match=r"Lower learning_rate=1e\+06"):
         estimator.fit(X, target_of(estimator_class, y))
     assert np.isfinite(scores_of(estimator, X)).all()
+
+
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_values_too_large_to_multiply_raise(estimator_class):
+    estimator, X, _ = fitted(estimator_class)
+    huge = X.toarray()
+    huge[5] = 1e200
+    with pytest.raises(ValueError, match="X, row 5: the score overflows"):
+        scores_of(estimator, huge)
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1e60])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_float32_rows_with_a_target_outside_of_float32(unit, solver):
+    X, y = make_data()
+    estimator = WeightedFMRegressor(solver=solver, random_state=0)
+    X = X.astype(np.float32)
+    plain = estimator.fit(X.astype(np.float64), y).predict(X)
+    assert_allclose(estimator.fit(X, unit * y).predict(X) / unit, plain, rtol=1e-3)
+
+
+def test_not_finite_names_the_column_of_a_frame():
+    frame = pd.DataFrame({"a": [1.0, 2.0, np.nan], "b": [1.0, 2.0, 3.0]})
+    message = "row 2, column 'a' holds nan, expected finite numbers. Impute it"
+    with pytest.raises(ValueError, match=message):
+        WeightedFMRegressor().fit(frame, [1, 2, 3])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
