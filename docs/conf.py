@@ -3,6 +3,8 @@
 import re
 from importlib.metadata import version as _version
 
+from docutils import nodes
+
 project = "skwfm"
 author = "skwfm contributors"
 copyright = "2026, skwfm contributors"  # noqa: A001
@@ -26,6 +28,8 @@ autosummary_generate = False
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+# The headings are in the contents already.
+toc_object_entries = False
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -54,9 +58,20 @@ def _escape_underscores(app, what, name, obj, options, lines):
     """Keep ``n_features_in_`` in the type of a parameter from being read as a link."""
     for i, line in enumerate(lines):
         if re.match(r"\w+(, \w+)* : ", line):
-            lines[i] = re.sub(r"(?<=\w)_(?=[,)])", r"\_", line)
+            names, _, kind = line.partition(" : ")
+            lines[i] = names + " : " + re.sub(r"(?<=\w)_(?!\w)", r"\\_", kind)
+
+
+def _strip_blocks(app, doctree):
+    """Drop the empty line that a doctest needs before the end of its block."""
+    for block in doctree.findall(nodes.literal_block):
+        text = block.astext().rstrip()
+        block.rawsource = text
+        block[:] = [nodes.Text(text)]
 
 
 def setup(app):
+    """Connect the two."""
     # Before numpydoc, which listens at 500.
     app.connect("autodoc-process-docstring", _escape_underscores, priority=400)
+    app.connect("doctree-read", _strip_blocks)

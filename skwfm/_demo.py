@@ -181,7 +181,7 @@ def _draw_curves(axes: Any, models: list[tuple[Result, str]]) -> None:
     for result, colour in models:
         estimator = result.model[-1]
         history = estimator.history_
-        epochs = np.arange(1, len(history["train_loss"]) + 1)
+        epochs = np.arange(1, estimator.n_iter_ + 1)
         label = result.name.removeprefix("Weighted").removesuffix("Regressor")
         for key, style in (("train_loss", ":"), ("valid_loss", "-")):
             part = f"{label}, {key.removesuffix('_loss')}"
@@ -192,8 +192,8 @@ def _draw_curves(axes: Any, models: list[tuple[Result, str]]) -> None:
         title="Learning curves (dot: epoch kept)",
         xlabel="Epoch",
         ylabel="Half squared error of the standardised stars",
-        xticks=epochs[1::2],
     )
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
 
 
@@ -230,12 +230,25 @@ def _draw_genres(axes: Any, result: Result, test: pd.DataFrame) -> None:
     x, y = pca.transform(vectors).T
     counts = np.array([test["genres"].str.contains(name).sum() for name in labels])
     axes.scatter(x, y, s=20 + 400 * counts / counts.max(), color=BLUE, alpha=0.45)
-    for name, *point in zip(labels, x, y, strict=True):
-        axes.annotate(name, point, xytext=(4, 4), textcoords="offset points", size=9)
+    axes.margins(0.15)
+    _write_apart(axes, labels, x, y)
     shares = 100 * pca.explained_variance_ratio_
     axes.set(
         title="Genre vectors (area: number of ratings)",
         xlabel=f"First principal axis ({shares[0]:.0f} % of the variance)",
         ylabel=f"Second ({shares[1]:.0f} %)",
     )
-    axes.margins(0.15)
+
+
+def _write_apart(axes: Any, names: Any, x: Any, y: Any) -> None:
+    """Write a name beside each point, moved up until it covers no other name."""
+    height = np.ptp(axes.get_ylim()) / 28
+    width = np.ptp(axes.get_xlim()) / 60  # of a letter, as wide as they come
+    placed: list[tuple[float, float, float]] = []
+    for i in np.argsort(y):
+        left, right, level = x[i], x[i] + width * len(names[i]), y[i]
+        for a, b, other in sorted(placed, key=lambda box: box[2]):
+            if a < right and left < b and abs(other - level) < height:
+                level = other + height
+        placed.append((left, right, level))
+        axes.annotate(f" {names[i]}", (x[i], y[i]), (left, level), size=9, va="center")
