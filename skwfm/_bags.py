@@ -123,7 +123,7 @@ def to_flat(
     Examples
     --------
     >>> from skwfm._bags import to_flat
-    >>> from skwfm._fields import FieldCSR
+    >>> from skwfm import FieldCSR
     >>> X = FieldCSR([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0]], fields=[2, 1])
     >>> bags = to_flat(X, X.fields, 2)
     >>> bags.indices, bags.offsets
@@ -182,8 +182,7 @@ def to_padded(
 
     Examples
     --------
-    >>> from skwfm._bags import to_padded
-    >>> from skwfm._fields import FieldCSR
+    >>> from skwfm import FieldCSR, to_padded
     >>> X = FieldCSR([[0.5, 2.0, 3.0], [0.0, 0.0, 4.0]], fields=[2, 1])
     >>> indices, offsets, weights = to_padded(X)
     >>> indices
@@ -256,7 +255,7 @@ def from_padded(
 
     Examples
     --------
-    >>> from skwfm._bags import from_padded
+    >>> from skwfm import from_padded
     >>> X = from_padded([[0, 2, 2]], [[0, 2]], [[0.5, 1.0, 2.0]], n_features=3)
     >>> X.toarray(), X.fields
     (array([[0.5, 0. , 3. ]]), array([0, 0, 1], dtype=int32))

@@ -58,7 +58,7 @@ class FieldTransformer(ColumnTransformer):
         - lists, sets, dicts, arrays: ``WeightedMultiLabelEncoder(normalize="sqrt")``;
         - text, categoricals, bools: ``WeightedMultiLabelEncoder(sep=None,
           weight_sep=None)``, one label per cell;
-        - numbers: cubic B-splines (`skwfm._default_fields.NumberSplines`).
+        - numbers: cubic B-splines that know missing numbers.
 
         Missing cells and unknown labels are empty bags in all three. There is no
         default for dates. The choice is visible in `transformers_`.
@@ -97,7 +97,7 @@ class FieldTransformer(ColumnTransformer):
     See Also
     --------
     make_field_transformer : Without having to name the transformers.
-    skwfm._encoders.WeightedMultiLabelEncoder : For cells that hold several labels.
+    WeightedMultiLabelEncoder : For cells that hold several labels.
     sklearn.compose.ColumnTransformer : The same without fields.
 
     Notes
@@ -109,8 +109,7 @@ class FieldTransformer(ColumnTransformer):
     --------
     >>> import pandas as pd
     >>> from sklearn.preprocessing import OneHotEncoder
-    >>> from skwfm._compose import FieldTransformer
-    >>> from skwfm._encoders import WeightedMultiLabelEncoder
+    >>> from skwfm import FieldTransformer, WeightedMultiLabelEncoder
     >>> films = pd.DataFrame(
     ...     {"user": ["ann", "bob"], "item": [7, 7], "genres": ["Drama|War", "War"]}
     ... )
@@ -332,7 +331,7 @@ def make_field_transformer(
     Examples
     --------
     >>> from sklearn.preprocessing import OneHotEncoder
-    >>> from skwfm._compose import make_field_transformer
+    >>> from skwfm import make_field_transformer
     >>> transformer = make_field_transformer((OneHotEncoder(), ["user", "item"]))
     >>> transformer.transformers
     [('onehotencoder', OneHotEncoder(), ['user', 'item'])]

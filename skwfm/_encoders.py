@@ -100,7 +100,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
     --------
     sklearn.preprocessing.MultiLabelBinarizer : Labels without weights, for targets.
     sklearn.preprocessing.OneHotEncoder : One label per cell.
-    skwfm._compose.FieldTransformer : This and other transformers side by side.
+    FieldTransformer : This and other transformers side by side.
 
     Notes
     -----
@@ -111,7 +111,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    >>> from skwfm._encoders import WeightedMultiLabelEncoder
+    >>> from skwfm import WeightedMultiLabelEncoder
     >>> encoder = WeightedMultiLabelEncoder()
     >>> X = encoder.fit_transform([["Drama", "War"], {"War": 0.5}, None])
     >>> X.toarray()

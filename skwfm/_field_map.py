@@ -41,7 +41,7 @@ class FieldMap:
 
     Examples
     --------
-    >>> from skwfm._fields import FieldMap
+    >>> from skwfm import FieldMap
     >>> field_map = FieldMap.from_fields([3, 2], n_columns=5, names=["year", "genre"])
     >>> field_map
     FieldMap(n_columns=5, names=('year', 'genre'))
@@ -144,7 +144,7 @@ class FieldMap:
 
         Examples
         --------
-        >>> from skwfm._fields import FieldMap
+        >>> from skwfm import FieldMap
         >>> FieldMap.from_fields([0, 1, 1], n_columns=3).ids
         array([0, 1, 1], dtype=int32)
         >>> FieldMap.from_fields([1, 2], n_columns=3).ids

@@ -72,7 +72,7 @@ class FieldCSR(sp.csr_matrix):
 
     Examples
     --------
-    >>> from skwfm._fields import FieldCSR
+    >>> from skwfm import FieldCSR
     >>> X = FieldCSR([[1, 0, 2], [0, 3, 4]], fields=[1, 2], field_names=["a", "b"])
     >>> X.fields
     array([0, 1, 1], dtype=int32)
@@ -225,7 +225,7 @@ def hstack(
 
     Examples
     --------
-    >>> from skwfm._fields import FieldCSR, hstack
+    >>> from skwfm import FieldCSR, hstack
     >>> genres = FieldCSR([[1, 0], [1, 2]], fields=[2], field_names=["genre"])
     >>> X = hstack([genres, [[7.0], [8.0]]])
     >>> X.fields, X.field_names
