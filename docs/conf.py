@@ -35,6 +35,8 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 html_title = f"skwfm {release}"
 html_show_sourcelink = False
 html_theme_options = {
@@ -70,8 +72,17 @@ def _strip_blocks(app, doctree):
         block[:] = [nodes.Text(text)]
 
 
+def _number_references(app, doctree):
+    """Show ``[1]`` where numpydoc makes labels such as ``[R10b19ede973d-1]``."""
+    for text in list(doctree.findall(nodes.Text)):
+        short = re.sub(r"\bR[0-9a-f]{12}-(?=\d)", "", text)
+        if short != text:
+            text.parent.replace(text, nodes.Text(short))
+
+
 def setup(app):
-    """Connect the two."""
+    """Connect them."""
     # Before numpydoc, which listens at 500.
     app.connect("autodoc-process-docstring", _escape_underscores, priority=400)
     app.connect("doctree-read", _strip_blocks)
+    app.connect("doctree-read", _number_references)
