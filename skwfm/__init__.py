@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from skwfm import nn
+from skwfm import datasets, nn
 from skwfm._bags import from_padded, to_padded
 from skwfm._compose import FieldTransformer, make_field_transformer
 from skwfm._encoders import WeightedMultiLabelEncoder
@@ -27,6 +27,7 @@ __all__ = [
     "WeightedFMRegressor",
     "WeightedMultiLabelEncoder",
     "__version__",
+    "datasets",
     "from_padded",
     "hstack",
     "make_field_transformer",

@@ -35,7 +35,7 @@ class WeightedFMRegressor(WeightedRegressor):
         Also count pairs of labels inside one field.
     solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
         ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and ``"adam"`` above.
+        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
         ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
@@ -93,9 +93,10 @@ class WeightedFMRegressor(WeightedRegressor):
     field_transformer_ : FieldTransformer or None
         What encodes a DataFrame whose columns are not all numbers.
     history_ : dict of list
-        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
-        what scoring callbacks recorded. Losses are per row and, for regression, of the
-        standardised target; that of ``"lbfgs"`` includes the penalty.
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
+        ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
+        for regression, of the standardised target; that of ``"lbfgs"`` includes the
+        penalty.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -164,7 +165,7 @@ class WeightedFMClassifier(WeightedClassifier):
         Also count pairs of labels inside one field.
     solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
         ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and ``"adam"`` above.
+        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
         ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
@@ -226,9 +227,10 @@ class WeightedFMClassifier(WeightedClassifier):
     field_transformer_ : FieldTransformer or None
         What encodes a DataFrame whose columns are not all numbers.
     history_ : dict of list
-        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
-        what scoring callbacks recorded. Losses are per row and, for regression, of the
-        standardised target; that of ``"lbfgs"`` includes the penalty.
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
+        ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
+        for regression, of the standardised target; that of ``"lbfgs"`` includes the
+        penalty.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -295,7 +297,7 @@ class WeightedFFMRegressor(WeightedRegressor):
         Also count pairs of labels inside one field.
     solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
         ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and ``"adam"`` above.
+        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
         ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
@@ -353,9 +355,10 @@ class WeightedFFMRegressor(WeightedRegressor):
     field_transformer_ : FieldTransformer or None
         What encodes a DataFrame whose columns are not all numbers.
     history_ : dict of list
-        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
-        what scoring callbacks recorded. Losses are per row and, for regression, of the
-        standardised target; that of ``"lbfgs"`` includes the penalty.
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
+        ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
+        for regression, of the standardised target; that of ``"lbfgs"`` includes the
+        penalty.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -423,7 +426,7 @@ class WeightedFFMClassifier(WeightedClassifier):
         Also count pairs of labels inside one field.
     solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
         ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and ``"adam"`` above.
+        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
         ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
@@ -485,9 +488,10 @@ class WeightedFFMClassifier(WeightedClassifier):
     field_transformer_ : FieldTransformer or None
         What encodes a DataFrame whose columns are not all numbers.
     history_ : dict of list
-        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds`` and
-        what scoring callbacks recorded. Losses are per row and, for regression, of the
-        standardised target; that of ``"lbfgs"`` includes the penalty.
+        Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
+        ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
+        for regression, of the standardised target; that of ``"lbfgs"`` includes the
+        penalty.
     n_iter_ : int
         Epochs run.
     best_iter_ : int

@@ -136,6 +136,12 @@ class FieldCSR(sp.csr_matrix):
             out._field_map = _map_of_selection(self.field_map, key)
         return out
 
+    def __repr__(self) -> str:
+        """Add the fields to what scipy shows."""
+        known = self.field_map
+        text = "unknown fields" if known is None else f"fields {known.names}"
+        return f"{super().__repr__()[:-1]} and {val.shorten_text(text)}>"
+
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the rows."""
         return (self[row] for row in range(self.shape[0]))

@@ -230,7 +230,7 @@ class BagNet(NeuralNet):
 
     def curves(self) -> dict[str, list[float]]:
         """Return what was recorded per epoch: losses, seconds and scores."""
-        names = {"dur": "seconds"}
+        names = {"dur": "seconds", "event_lr": "learning_rate"}
         rows = [
             {
                 names.get(key, key): float(value)

@@ -29,6 +29,7 @@ __all__ = [
     "padded_error",
     "plain_sparse_message",
     "shorten",
+    "shorten_text",
 ]
 
 _FIELDS_FORMS = "'auto', one field id (>= 0) per column, or one positive size per field"
@@ -40,7 +41,11 @@ _FIELDS_ADVICE = (
 
 def shorten(value: object, width: int = 60) -> str:
     """Return ``repr(value)``, cut in the middle when it is longer than `width`."""
-    text = " ".join(repr(value).split())
+    return shorten_text(" ".join(repr(value).split()), width)
+
+
+def shorten_text(text: str, width: int = 60) -> str:
+    """Return `text`, cut in the middle when it is longer than `width`."""
     if len(text) <= width:
         return text
     half = (width - 3) // 2
@@ -225,7 +230,13 @@ def strata(codes: Any) -> Any:
 
 def check_real_target(y: Any) -> npt.NDArray[np.float64]:
     """Return a regression target as float64, shape (n_samples,)."""
-    values = np.asarray(column_or_1d(y, dtype=np.float64))
+    try:
+        values = np.asarray(column_or_1d(y, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"y={shorten(np.asarray(y).tolist())}: {error}. A regressor expects one "
+            "number per row."
+        ) from error
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"y, row {row}: got {values[row]!s}, expected finite numbers.")

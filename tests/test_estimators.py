@@ -545,6 +545,14 @@ def test_not_finite_target_names_the_row():
         WeightedFMRegressor().fit(X, np.arange(120.0), eval_set=(X, y))
 
 
+@pytest.mark.parametrize("estimator_class", REGRESSORS)
+def test_text_is_no_target_of_a_regressor(estimator_class):
+    X, _ = make_data()
+    message = "y=.*could not convert.*A regressor expects one number per row"
+    with pytest.raises(ValueError, match=message):
+        estimator_class().fit(X, ["good", "bad"] * 60)
+
+
 @pytest.mark.parametrize("column", [-1, 9, 2**30])
 def test_column_index_out_of_range(column):
     X, y = make_data()

@@ -135,7 +135,7 @@ def test_step_falls_along_a_half_cosine():
 def test_curves():
     net = make_net(make_dataset(), valid=make_dataset(5)).fit(make_dataset(), None)
     curves = net.curves()
-    assert set(curves) == {"train_loss", "valid_loss", "seconds", "event_lr"}
+    assert set(curves) == {"train_loss", "valid_loss", "seconds", "learning_rate"}
     assert all(len(curve) == 4 for curve in curves.values())
     assert all(type(x) is float for curve in curves.values() for x in curve)
 
