@@ -76,15 +76,18 @@ class Run(NamedTuple):
 
 def models(seed: int) -> dict[str, Any]:
     """Return what to compare: baselines, our defaults and one change of these."""
-    one_pass = {"random_state": seed, "early_stopping": False}
     return {
         "mean": DummyRegressor(),
         "ridge": _ridge(),
         FM: WeightedFMRegressor(random_state=seed),
-        f"{FM}, early_stopping=False": WeightedFMRegressor(**one_pass),
+        f"{FM}, early_stopping=True": WeightedFMRegressor(
+            early_stopping=True, random_state=seed
+        ),
         f"{FM}, n_factors=16": WeightedFMRegressor(16, random_state=seed),
         FFM: WeightedFFMRegressor(random_state=seed),
-        f"{FFM}, early_stopping=False": WeightedFFMRegressor(**one_pass),
+        f"{FFM}, early_stopping=False": WeightedFFMRegressor(
+            early_stopping=False, random_state=seed
+        ),
     }
 
 

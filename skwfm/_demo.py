@@ -183,11 +183,15 @@ def _draw_curves(axes: Any, models: list[tuple[Result, str]]) -> None:
         history = estimator.history_
         epochs = np.arange(1, estimator.n_iter_ + 1)
         label = result.name.removeprefix("Weighted").removesuffix("Regressor")
-        for key, style in (("train_loss", ":"), ("valid_loss", "-")):
-            part = f"{label}, {key.removesuffix('_loss')}"
-            axes.plot(epochs, history[key], style, color=colour, label=part)
+        axes.plot(
+            epochs, history["train_loss"], ":", color=colour, label=f"{label}, train"
+        )
+        # The FM holds no rows out from so few: see `early_stopping`.
+        shown = history.get("valid_loss", history["train_loss"])
+        if "valid_loss" in history:
+            axes.plot(epochs, shown, "-", color=colour, label=f"{label}, held out")
         best = estimator.best_iter_
-        axes.plot(best, history["valid_loss"][best - 1], "o", color=colour)
+        axes.plot(best, shown[best - 1], "o", color=colour)
     axes.set(
         title="Learning curves (dot: epoch kept)",
         xlabel="Epoch",
@@ -230,7 +234,7 @@ def _draw_genres(axes: Any, result: Result, test: pd.DataFrame) -> None:
     x, y = pca.transform(vectors).T
     counts = np.array([test["genres"].str.contains(name).sum() for name in labels])
     axes.scatter(x, y, s=20 + 400 * counts / counts.max(), color=BLUE, alpha=0.45)
-    axes.margins(0.15)
+    axes.margins(x=0.22, y=0.15)
     _write_apart(axes, labels, x, y)
     shares = 100 * pca.explained_variance_ratio_
     axes.set(

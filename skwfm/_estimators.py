@@ -38,7 +38,7 @@ class WeightedFMRegressor(WeightedRegressor):
         up to 1000 rows and 2**20 factors, and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
+        ``"auto"``: 0.02 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression, the target having been scaled
@@ -58,7 +58,7 @@ class WeightedFMRegressor(WeightedRegressor):
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop when their loss has not
         improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
-        ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
+        ``"auto"``: with more than 200,000 rows, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.
@@ -168,7 +168,7 @@ class WeightedFMClassifier(WeightedClassifier):
         up to 1000 rows and 2**20 factors, and ``"adam"`` above.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
+        ``"auto"``: 0.02 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression.
@@ -189,7 +189,7 @@ class WeightedFMClassifier(WeightedClassifier):
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop when their loss has not
         improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
-        ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
+        ``"auto"``: with more than 200,000 rows, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.

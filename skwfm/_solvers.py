@@ -34,8 +34,8 @@ class Solver:
 
     name: str
     optimizer: Callable[..., torch.optim.Optimizer]
-    learning_rate: float
-    """The step when ``learning_rate="auto"``."""
+    learning_rate: dict[str, float]
+    """The first step when ``learning_rate="auto"``, for "fm" and "ffm"."""
     options: tuple[tuple[str, Any], ...] = ()
     """Further keyword arguments of the optimizer."""
     full_batch: bool = False
@@ -45,20 +45,25 @@ class Solver:
 SOLVERS = {
     solver.name: solver
     for solver in (
-        Solver("adam", torch.optim.Adam, 0.01),
+        Solver("adam", torch.optim.Adam, {"fm": 0.02, "ffm": 0.01}),
         Solver(
             "adagrad",
             torch.optim.Adagrad,
-            0.05,
+            {"fm": 0.05, "ffm": 0.05},
             # A start of 0.01 or more would behave like plain gradient descent: the
             # gradients of a mean loss are far smaller.
             options=(("initial_accumulator_value", 1e-6),),
         ),
-        Solver("sgd", torch.optim.SGD, 0.05, options=(("momentum", 0.9),)),
+        Solver(
+            "sgd",
+            torch.optim.SGD,
+            {"fm": 0.05, "ffm": 0.05},
+            options=(("momentum", 0.9),),
+        ),
         Solver(
             "lbfgs",
             torch.optim.LBFGS,
-            1.0,
+            {"fm": 1.0, "ffm": 1.0},
             options=(
                 ("max_iter", 10),
                 ("history_size", 10),

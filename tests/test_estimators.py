@@ -452,16 +452,21 @@ def target_scale(y):
     return y.mean(), y.std()
 
 
-def test_early_stopping_is_automatic_with_many_rows(monkeypatch):
-    monkeypatch.setattr(skwfm._base, "EARLY_STOPPING_ROWS", 1100)
-    few, _, _ = fitted(WeightedFMRegressor, 1100, max_iter=2)
-    assert "valid_loss" not in few.history_
-    many, _, _ = fitted(WeightedFMRegressor, 1101, max_iter=2)
-    assert "valid_loss" in many.history_
-    off, _, _ = fitted(WeightedFMRegressor, 1101, max_iter=2, early_stopping=False)
-    assert "valid_loss" not in off.history_
-    full, _, _ = fitted(WeightedFMRegressor, 1101, max_iter=2, solver="lbfgs")
-    assert "valid_loss" not in full.history_
+@pytest.mark.parametrize("estimator_class", ALL)
+def test_early_stopping_is_automatic_with_many_rows(estimator_class, monkeypatch):
+    limits = {"fm": 1100, "ffm": 1200}
+    monkeypatch.setattr(skwfm._base, "EARLY_STOPPING_ROWS", limits)
+    limit = limits["ffm" if "FFM" in estimator_class.__name__ else "fm"]
+
+    def stops_by_held_out_rows(n_rows, **params):
+        estimator, _, _ = fitted(estimator_class, n_rows, max_iter=2, **params)
+        return "valid_loss" in estimator.history_
+
+    assert not stops_by_held_out_rows(limit)
+    assert stops_by_held_out_rows(limit + 1)
+    assert not stops_by_held_out_rows(limit + 1, early_stopping=False)
+    assert not stops_by_held_out_rows(limit + 1, solver="lbfgs")
+    assert stops_by_held_out_rows(300, early_stopping=True)
 
 
 def test_eval_set_of_a_classifier_must_hold_known_classes():

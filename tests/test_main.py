@@ -13,7 +13,8 @@ from skwfm.datasets import load_movielens
 def few_ratings(monkeypatch):
     ratings = load_movielens().sample(1500, random_state=0)
     monkeypatch.setattr("skwfm._demo.load_movielens", lambda: ratings)
-    monkeypatch.setattr("skwfm._base.EARLY_STOPPING_ROWS", 1000)
+    limits = {"fm": 10**6, "ffm": 1000}
+    monkeypatch.setattr("skwfm._base.EARLY_STOPPING_ROWS", limits)
     return ratings
 
 
