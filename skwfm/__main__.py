@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         run_demo(options.output, seed=options.seed, report=_say)
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.sparse import csr_matrix, issparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_consistent_length, check_random_state, check_X_y
@@ -31,9 +32,9 @@ from skwfm._default_fields import needs_encoding
 from skwfm._device import resolve_device
 from skwfm._fields import FieldMap, resolve_fields
 from skwfm._losses import Loss, Target
+from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, Batch, slice_batch, stopping_callbacks
 from skwfm._solvers import SOLVERS, Solver, auto_batch_size, choose_solver
-from skwfm.nn import WeightedFFM, WeightedFM
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["BaseWeightedFM"]
@@ -44,6 +45,13 @@ PREDICT_VALUES = 2**22
 # Up to so many rows the penalty does more good than rows held out (five of six
 # comparisons in benchmarks/results); a field-aware model overfits sooner.
 EARLY_STOPPING_ROWS = {"fm": 200_000, "ffm": 10_000}
+
+# scikit-learn's part of the checks; ours of finiteness names the row and the column.
+_CHECKS = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": False,
+}
 
 Array = npt.NDArray[Any]
 
@@ -157,7 +165,8 @@ class BaseWeightedFM(BaseEstimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0; a weight of 2 equals the row twice, 0 its absence.
         eval_set : tuple (X, y), optional
-            Rows to stop by, instead of a random part of `X`.
+            Rows to stop by, instead of a random part of `X`. With
+            ``early_stopping=False`` their loss is recorded only.
 
         Returns
         -------
@@ -170,207 +179,187 @@ class BaseWeightedFM(BaseEstimator):
             If the input is not finite, has the wrong shape, or the fields of its
             columns are not known.
         """
-        matrix, y = self._learn_input(X, y)
+        # A refit that fails must not leave a mixture of two fits that predicts.
+        self.__dict__.pop("factors_", None)
+        matrix, y, dtype = self._learn_input(X, y)
         loss, values = self._learn_target(y)
         weights = self._row_weights(sample_weight, matrix, values)
+        if eval_set is not None:
+            eval_set = self._checked_eval_set(eval_set)
         used = weights > 0
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
         val.check_classes_left(loss.n_classes, values)
-        self._train(matrix, values, weights, loss, eval_set)
+        self._train(matrix, values, weights, loss, eval_set, dtype)
         return self
 
-    def _learn_input(self, X: Any, y: Any) -> tuple[Any, Any]:
+    def _learn_input(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check X and y; learn the columns and their fields."""
         encode = needs_encoding(X)
         self.field_transformer_ = FieldTransformer() if encode else None
-        options = _check_options(X)
         if encode:
             X, y = validate_data(self, X, y, skip_check_array=True)
-            X = self.field_transformer_.fit_transform(X, y)  # type: ignore[union-attr]
-            matrix, y = check_X_y(X, y, **options)
+            X = self._encoded(X, y)
+            matrix, y = check_X_y(X, y, **_CHECKS)
         else:
             val.check_format(X)
-            matrix, y = validate_data(self, X, y, **options)
-        known = X if issparse(X) else matrix
+            matrix, y = validate_data(self, X, y, **_CHECKS)
+        # Whatever is not sparse is a table: each column is a field.
+        known = X if issparse(X) else np.empty((0, matrix.shape[1]))
         field_map = resolve_fields(known, self.fields, interactions=self._interactions)
         self.fields_, self.field_names_ = field_map.ids, field_map.names
         self.n_fields_ = field_map.n_fields
-        return _canonical(matrix, self), y
+        self.input_field_map_ = getattr(X, "field_map", None)
+        # An FM over fields of one column each counts all pairs of a row.
+        one_each = self._interactions == "fm" and field_map.singletons
+        self.intra_field_ = bool(self.intra_field or one_each)
+        return self._canonical(matrix), y, _width(X)
+
+    def _encoded(self, X: Any, y: Any = None) -> Any:
+        """Encode a data frame, fitting the encoder where `y` is given."""
+        encoder: Any = self.field_transformer_
+        # This matrix is ours: a global set_config must not make it a frame.
+        with config_context(transform_output="default"):
+            return encoder.transform(X) if y is None else encoder.fit_transform(X, y)
+
+    def _checked_eval_set(self, eval_set: Any) -> tuple[Any, Array]:
+        X, y = val.check_eval_set(eval_set)
+        matrix, values = self._checked(X), self._check_target(y)
+        check_consistent_length(matrix, values)
+        return matrix, values
 
     def _train(
-        self, X: Any, values: Array, weights: Array, loss: Loss, eval_set: Any
+        self,
+        X: Any,
+        values: Array,
+        weights: Array,
+        loss: Loss,
+        eval_set: tuple[Any, Array] | None,
+        dtype: np.dtype[Any],
     ) -> None:
         """Train on rows of positive weight and set the fitted state."""
         rng = check_random_state(self.random_state)
-        n_parameters = X.shape[1] * self._values_per_label * loss.n_outputs
-        solver = choose_solver(self.solver, X.shape[0], n_parameters)
+        layout = self._layout(self.n_factors)
+        solver = choose_solver(
+            self.solver,
+            n_rows=X.shape[0],
+            n_parameters=X.shape[1] * layout.values_per_label * loss.n_outputs,
+            values_per_row=layout.values_per_row(loss.n_outputs, X.nnz / X.shape[0]),
+        )
         if solver.full_batch:
             X, values, weights = merge_rows(X.astype(np.float64), values, weights)
         target = loss.encode(values, weights, center=self.fit_intercept)
-        dtype = X.dtype if target.fits_float32 else np.dtype(np.float64)
-        X = X.astype(dtype, copy=False)
-        train, valid = self._split(
-            X, target, weights, eval_set, rng, solver, n_classes=loss.n_classes
-        )
-        module = self._start(X.shape[1], loss.n_outputs, target, rng, dtype)
-        net = self._net(module, loss, solver, train, valid, rng)
+        if solver.full_batch or not target.fits_float32:
+            dtype = np.dtype(np.float64)
+        rows = BagDataset(X.astype(dtype, copy=False), layout.cut(), target, weights)
+        train, valid = rows, None
+        if eval_set is not None:
+            matrix, y = eval_set
+            coded = target._replace(values=target.code(y))
+            cut = layout.cut()
+            valid = BagDataset(matrix.astype(dtype), cut, coded, np.ones(len(y)))
+        elif self._holds_rows_out(len(rows), solver):
+            train, valid = self._split(rows, loss.n_classes, rng)
+        module = self._start(layout, X.shape[1], target, rng, dtype)
+        net = self._net(module, loss, solver, train, valid, rng, layout)
         net.fit(train, None)
-        self._keep_history(net, early_stopping=valid is not None)
+        self._keep_history(net)
         self._keep_parameters(net.module_, target)
 
     def _split(
-        self,
-        X: Any,
-        target: Target,
-        weights: Array,
-        eval_set: Any,
-        rng: np.random.RandomState,
-        solver: Solver,
-        *,
-        n_classes: int,
-    ) -> tuple[BagDataset, BagDataset | None]:
+        self, rows: BagDataset, n_classes: int, rng: np.random.RandomState
+    ) -> tuple[BagDataset, BagDataset]:
         """Return the rows to learn from and those to stop by."""
-        fields = self._batch_fields()
-        if eval_set is not None:
-            X_valid, y_valid = val.check_eval_set(eval_set)
-            matrix = self._checked(X_valid).astype(X.dtype, copy=False)
-            coded = target.code(self._check_target(y_valid))
-            check_consistent_length(matrix, coded)
-            valid = BagDataset(matrix, fields, coded, np.ones(len(coded)))
-            return BagDataset(X, fields, target.values, weights), valid
-        if not self._stops_early(X.shape[0], solver):
-            return BagDataset(X, fields, target.values, weights), None
-        rows = train_test_split(
-            np.arange(X.shape[0]),
-            test_size=self.validation_fraction,
-            random_state=rng,
-            stratify=val.strata(target.values) if n_classes else None,
+        n_valid = val.check_validation_part(self.validation_fraction, len(rows))
+        codes = val.strata(rows.target, n_valid) if n_classes else None
+        train, valid = train_test_split(
+            np.arange(len(rows)), test_size=n_valid, random_state=rng, stratify=codes
         )
-        return tuple(  # type: ignore[return-value]
-            BagDataset(X[part], fields, target.values[part], weights[part])
-            for part in rows
-        )
+        return rows.part(train), rows.part(valid)
 
-    def _all_pairs_count(self) -> bool:
-        """Tell whether a machine scores all pairs of a row, whatever their fields."""
-        if self._interactions == "ffm":
-            return False
-        return self.intra_field or FieldMap(self.fields_, self.field_names_).singletons
-
-    def _batch_fields(self) -> tuple[Array, int, bool]:
-        """Return what it takes to cut rows into bags."""
-        if self._all_pairs_count():
-            # One bag a row: many fields of one column each would be many empty bags.
-            return np.zeros_like(self.fields_), 1, True
-        ids_sorted = bool((self.fields_[1:] >= self.fields_[:-1]).all())
-        return self.fields_, self.n_fields_, ids_sorted
-
-    def _stops_early(self, n_rows: int, solver: Solver) -> bool:
+    def _holds_rows_out(self, n_rows: int, solver: Solver) -> bool:
         if self.early_stopping != "auto":
             return bool(self.early_stopping)
         enough = n_rows > EARLY_STOPPING_ROWS[self._interactions]
         return enough and not solver.full_batch
 
+    def _layout(self, n_factors: int) -> Layout:
+        return Layout(
+            self._interactions,
+            n_factors,
+            self.fields_,
+            self.n_fields_,
+            self.intra_field_,
+        )
+
     def _start(
         self,
+        layout: Layout,
         n_columns: int,
-        n_outputs: int,
         target: Target,
         rng: np.random.RandomState,
         dtype: np.dtype[Any],
-    ) -> torch.nn.Module:
+    ) -> FactorModule:
         """Return the module to train: small random factors, no linear term."""
-        width = self._values_per_label * n_outputs
+        n_outputs = len(target.start)
         draw = np.random.default_rng(rng.randint(2**31))
-        table = draw.standard_normal((n_columns, width), dtype=dtype)
+        shape = (n_columns, layout.values_per_label * n_outputs)
+        table = draw.standard_normal(shape, dtype=dtype)
         table *= self.init_scale
         linear = np.zeros((n_columns, n_outputs), dtype) if self.fit_linear else None
         bias = target.start.astype(dtype) if self.fit_intercept else None
-        return self._module(table, linear, bias)
-
-    def _module(
-        self, table: Array, linear: Array | None, bias: Array | None
-    ) -> FactorModule:
-        """Build the torch module on arrays, sharing their memory where it can."""
-        parts = {"bag.emb.weight": table, "linear": linear, "bias": bias}
-        given = {key: _tensor(part) for key, part in parts.items() if part is not None}
-        n_outputs = table.shape[1] // self._values_per_label
-        options = {
-            "num_outputs": n_outputs,
-            "intra_field": self.intra_field or self._all_pairs_count(),
-            "linear": linear is not None,
-            "bias": bias is not None,
-            # No memory, and no draw from torch's random state.
-            "device": "meta",
-        }
-        n_columns, k = len(table), self.n_factors
-        module: FactorModule
-        if self._interactions == "fm":
-            module = WeightedFM(n_columns, k, **options)
-        else:
-            module = WeightedFFM(n_columns, k, self.n_fields_, **options)
-        module.load_state_dict(given, assign=True)
-        return module
+        return layout.build(table, linear, bias)
 
     def _net(
         self,
-        module: torch.nn.Module,
+        module: FactorModule,
         loss: Loss,
         solver: Solver,
         train: BagDataset,
         valid: BagDataset | None,
         rng: np.random.RandomState,
+        layout: Layout,
     ) -> BagNet:
         learning_rate = self.learning_rate
         if learning_rate == "auto":
             learning_rate = solver.learning_rate[self._interactions]
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            mean_entries = train.X.nnz / len(train)
+            values = layout.values_per_row(loss.n_outputs, mean_entries)
+            batch_size = auto_batch_size(len(train), values)
         stopping = stopping_callbacks(
             solver=solver,
-            early_stopping=valid is not None,
+            early_stopping=valid is not None and self.early_stopping is not False,
             max_iter=self.max_iter,
             patience=self.n_iter_no_change,
             tol=self.tol,
             learning_rate=float(learning_rate),
         )
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            values = self._values_per_label * train.fields[1] * loss.n_outputs
-            batch_size = auto_batch_size(len(train), values)
         # The penalties are relative to the sum of the losses, the loss is a mean.
-        total = train.total_weight
+        decay = {"bag.emb.weight": self.l2_factors, "linear": self.l2_linear}
+        device = self.device
+        if solver.full_batch and device == "auto":
+            device = "cpu"  # few rows
         return BagNet(
             module,
             loss,
             solver=solver,
-            weight_decay={
-                "bag.emb.weight": self.l2_factors / total,
-                "linear": self.l2_linear / total,
-            },
+            weight_decay={key: l2 / train.total_weight for key, l2 in decay.items()},
             random_state=rng,
             valid=valid,
             lr=learning_rate,
             max_epochs=self.max_iter,
             batch_size=batch_size,
             callbacks=[*(self.callbacks or []), *stopping],
-            device=str(self._train_device(solver)),
+            device=str(resolve_device(device, float64=solver.full_batch)),
             verbose=int(self.verbose),
         )
 
-    def _train_device(self, solver: Solver) -> torch.device:
-        if solver.full_batch and self.device == "auto":
-            return torch.device("cpu")  # few rows
-        return resolve_device(self.device, float64=solver.full_batch)
-
-    @property
-    def _values_per_label(self) -> int:
-        """Factors of one label for one output; a bag sum is as long."""
-        return self.n_factors * (self.n_fields_ if self._interactions == "ffm" else 1)
-
-    def _keep_history(self, net: BagNet, *, early_stopping: bool) -> None:
+    def _keep_history(self, net: BagNet) -> None:
         self.history_ = net.curves()
         self.n_iter_ = len(net.history)
-        self.best_iter_ = net.best_epoch() if early_stopping else self.n_iter_
+        self.best_iter_ = net.kept_epoch()
 
     def _keep_parameters(self, module: torch.nn.Module, target: Target) -> None:
         """Set the fitted arrays, in the units of y."""
@@ -388,35 +377,50 @@ class BaseWeightedFM(BaseEstimator):
         intercept = bias * target.scale + target.shift
         outputs = () if n_outputs == 1 else (n_outputs,)
         fields = (self.n_fields_,) if self._interactions == "ffm" else ()
-        self.factors_ = table.reshape(n_columns, *outputs, *fields, self.n_factors)
         self.coef_ = coef if outputs else coef[0]
         self.intercept_ = intercept.astype(table.dtype)
         if not outputs:
             self.intercept_ = float(intercept[0])
+        self.factors_ = table.reshape(n_columns, *outputs, *fields, -1)
 
     @property
     def module_(self) -> FactorModule:
         """The torch module of the fitted arrays, on the CPU, sharing their memory."""
-        check_is_fitted(self)
+        check_is_fitted(self, "factors_")
         table = self.factors_.reshape(len(self.factors_), -1)
         linear = np.atleast_2d(self.coef_).T
         bias = np.atleast_1d(np.asarray(self.intercept_, dtype=table.dtype))
-        return self._module(table, linear, bias)
+        return self._layout(self.factors_.shape[-1]).build(table, linear, bias)
 
     def _checked(self, X: Any) -> Any:
         """Encode and check X against what was fitted; return a canonical CSR."""
-        check_is_fitted(self)
-        options = _check_options(X)
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
-            return _canonical(self.field_transformer_.transform(X), self)
+            return self._canonical(self._encoded(X))
         val.check_format(X)
-        matrix = validate_data(self, X, reset=False, **options)
-        val.check_same_fields(X, self.fields_)
-        return _canonical(matrix, self)
+        matrix = validate_data(self, X, reset=False, **_CHECKS)
+        val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
+        return self._canonical(matrix)
+
+    def _canonical(self, X: Any) -> Any:
+        """Return X as plain CSR: finite, sorted, summed, without zeros."""
+        matrix = csr_matrix(X)
+        val.check_csr(matrix, columns=self._column_names)
+        matrix = canonical_csr(matrix)
+        if matrix.nnz and not matrix.data.all():
+            matrix = matrix.copy()
+            matrix.eliminate_zeros()
+        return matrix
+
+    def _column_names(self) -> Any:
+        """Return the names of the (encoded) columns, or None."""
+        if self.field_transformer_ is not None:
+            return self.field_transformer_.get_feature_names_out()
+        return getattr(self, "feature_names_in_", None)
 
     def _scores(self, X: Any) -> Array:
         """Return the scores of raw input, shape (n_samples, n_outputs)."""
+        check_is_fitted(self, "factors_")
         matrix = self._checked(X).astype(self.factors_.dtype, copy=False)
         float64 = matrix.dtype == np.float64
         device = resolve_device(self.device, fallback=True, float64=float64)
@@ -433,11 +437,16 @@ class BaseWeightedFM(BaseEstimator):
 
     def _slices(self, X: Any) -> Iterator[Batch]:
         """Yield batches of consecutive rows, small enough to bound the memory."""
-        fields = self._batch_fields()
-        values = self.factors_[:1].size * fields[1]  # of the bag sums of a row
-        rows = min(max(PREDICT_VALUES // max(values, 1), 1), PREDICT_ROWS)
-        for start in range(0, X.shape[0], rows):
-            yield slice_batch(X[start : start + rows], *fields)
+        layout = self._layout(self.factors_.shape[-1])
+        cut, per_label = layout.cut(), self.factors_[:1].size
+        rows = min(max(PREDICT_VALUES // (per_label * cut[1]), 1), PREDICT_ROWS)
+        entries = max(PREDICT_VALUES // per_label, 1)
+        start, n_rows = 0, X.shape[0]
+        while start < n_rows:
+            fits = np.searchsorted(X.indptr, X.indptr[start] + entries, side="right")
+            stop = min(max(int(fits) - 1, start + 1), start + rows, n_rows)
+            yield slice_batch(X[start:stop], *cut)
+            start = stop
 
     def __sklearn_tags__(self) -> Any:
         """Accept sparse matrices; a field-aware model must be told the fields."""
@@ -447,35 +456,8 @@ class BaseWeightedFM(BaseEstimator):
         return tags
 
 
-def _check_options(X: Any) -> dict[str, Any]:
-    """Return the options of scikit-learn's check: floats of the width X has."""
-    dtype = getattr(X, "dtype", None)
-    wide = dtype is None or dtype in (np.float64, object)
-    return {
-        "accept_sparse": "csr",
-        "dtype": np.float64 if wide else np.float32,
-        # Checked by us, with the row and the column in the message.
-        "ensure_all_finite": False,
-    }
-
-
-def _canonical(X: Any, estimator: BaseWeightedFM) -> Any:
-    """Return X as plain CSR: finite, sorted, summed, without zeros; X stays as is."""
-    matrix = csr_matrix(X)
-    columns = getattr(estimator, "feature_names_in_", None)
-    if estimator.field_transformer_ is not None:
-        columns = estimator.field_transformer_.get_feature_names_out()
-    val.check_csr(matrix, columns=columns)
-    matrix = canonical_csr(matrix)
-    if matrix.nnz and not matrix.data.all():
-        matrix = matrix.copy()
-        matrix.eliminate_zeros()
-    return matrix
-
-
-def _tensor(array: Array) -> torch.Tensor:
-    """Share the memory of an array, or copy one that torch may not write to."""
-    contiguous = np.ascontiguousarray(array)
-    return torch.from_numpy(
-        contiguous if contiguous.flags.writeable else contiguous.copy()
-    )
+def _width(X: Any) -> np.dtype[Any]:
+    """Return the type to train many rows in: float64 where X has it, else float32."""
+    given = np.dtype(getattr(X, "dtype", None) or np.float64)
+    wide = given.kind == "O" or (given.kind == "f" and given.itemsize >= 8)
+    return np.dtype(np.float64 if wide else np.float32)

@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 from skwfm._cells import table_columns
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._labels import is_container, is_missing
+from skwfm._validation import check_unique_names
 
 __all__ = ["NumberSplines", "default_transformers", "needs_encoding"]
 
@@ -251,6 +252,7 @@ def needs_encoding(X: Any) -> bool:
     """Tell whether `X` is a data frame with a column of neither numbers nor bools."""
     if not nw.dependencies.is_into_dataframe(X):
         return False
+    check_unique_names(X)
     dtypes = nw.from_native(X, eager_only=True).schema.dtypes()
     plain = [bool(dtype.is_numeric() or dtype == nw.Boolean) for dtype in dtypes]
     if all(plain):

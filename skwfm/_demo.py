@@ -30,6 +30,7 @@ from skwfm._estimators import (
     WeightedFMClassifier,
     WeightedFMRegressor,
 )
+from skwfm._extras import require
 from skwfm.datasets import load_movielens
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def run_demo(folder: Path, *, seed: int, report: Callable[[str], None]) -> Path:
     Path
         The folder, absolute.
     """
+    require("matplotlib", extra="examples")  # before minutes of work, not after
     ratings = load_movielens()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)

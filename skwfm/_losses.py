@@ -40,7 +40,9 @@ class Target(NamedTuple):
     @property
     def fits_float32(self) -> bool:
         """Whether parameters in the unit of the target stay inside float32."""
-        return 1e-30 < self.scale < 1e30 and abs(self.shift) < 1e30
+        in_range = 1e-30 < self.scale < 1e30 and abs(self.shift) < 1e30
+        # Float32 has 7 digits: a mean of 1e4 standard deviations leaves 3 of them.
+        return in_range and abs(self.shift) <= 1e4 * self.scale
 
     def code(self, y: FloatArray) -> FloatArray:
         """Code further targets, of rows to stop by, in the same way."""

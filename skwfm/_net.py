@@ -24,6 +24,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import Dataset
 
 from skwfm._bags import to_flat
+from skwfm._losses import Target
+from skwfm._model import as_tensor
 from skwfm._solvers import Solver, param_groups
 from skwfm._validation import warn_diverged
 
@@ -39,19 +41,21 @@ class Batch:
     """A flat mini-batch: what ``module.score_flat`` takes; its length is its rows."""
 
     def __init__(
-        self, indices: Tensor, offsets: Tensor, weights: Tensor, n_fields: int
+        self,
+        parts: tuple[Tensor, Tensor, Tensor],
+        n_fields: int,
+        row_weights: Tensor | None = None,
     ) -> None:
-        self.parts = (indices, offsets, weights)
-        self.n_fields = n_fields
+        self.parts, self.n_fields, self.row_weights = parts, n_fields, row_weights
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return (len(self.parts[1]) - 1) // self.n_fields
 
     def to(self, device: str | torch.device) -> Batch:
-        """Return the batch on a device; the same memory if it is there already."""
+        """Return the bags on a device; the same memory if they are there already."""
         indices, offsets, weights = (part.to(device) for part in self.parts)
-        return Batch(indices, offsets, weights, self.n_fields)
+        return Batch((indices, offsets, weights), self.n_fields)
 
 
 def slice_batch(
@@ -59,14 +63,8 @@ def slice_batch(
 ) -> Batch:
     """Return CSR rows as a batch of tensors that share their memory."""
     bags = to_flat(X, field_ids, n_fields, ids_sorted=ids_sorted)
-    return Batch(
-        _tensor(bags.indices), _tensor(bags.offsets), _tensor(bags.weights), n_fields
-    )
-
-
-def _tensor(array: npt.NDArray[Any]) -> Tensor:
-    """Share the memory of an array, or copy one that torch may not write to."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    indices, offsets = as_tensor(bags.indices), as_tensor(bags.offsets)
+    return Batch((indices, offsets, as_tensor(bags.weights)), n_fields)
 
 
 class BagDataset(Dataset[Any]):
@@ -76,9 +74,9 @@ class BagDataset(Dataset[Any]):
     ----------
     X : CSR matrix of shape (n_samples, n_features)
         Canonical.
-    fields : tuple of (array of int32, int, bool)
-        Field id of each column, the number of fields, whether the ids never decrease.
-    target : array of shape (n_samples,)
+    cut : tuple of (array of int32, int, bool)
+        Bag of each column, bags of a row, and whether the former never decrease.
+    target : Target
         As coded by the loss.
     weights : array of shape (n_samples,)
         Positive; scaled here to mean 1, their sum is kept as `total_weight`.
@@ -87,25 +85,31 @@ class BagDataset(Dataset[Any]):
     def __init__(
         self,
         X: Any,
-        fields: tuple[npt.NDArray[np.int32], int, bool],
-        target: npt.NDArray[Any],
+        cut: tuple[npt.NDArray[np.int32], int, bool],
+        target: Target,
         weights: npt.NDArray[Any],
     ) -> None:
-        self.X, self.fields = X, fields
+        self.X, self.cut, self.coded = X, cut, target
         self.total_weight = float(weights.sum())
         self.weights = (weights * (len(weights) / self.total_weight)).astype(X.dtype)
-        is_float = target.dtype.kind == "f"
-        self.target = target.astype(X.dtype) if is_float else target
+        values = target.values
+        self.target = values.astype(X.dtype) if values.dtype.kind == "f" else values
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return int(self.X.shape[0])
 
-    def take(self, rows: Any) -> tuple[Batch, tuple[Tensor, Tensor]]:
-        """Return some rows as a batch with its targets and weights."""
-        target, weights = self.target[rows], self.weights[rows]
-        batch = slice_batch(self.X[rows], *self.fields)
-        return batch, (_tensor(target), _tensor(weights))
+    def part(self, rows: npt.NDArray[np.int64]) -> BagDataset:
+        """Return some of the rows as a data set of its own."""
+        target = self.coded._replace(values=self.coded.values[rows])
+        weights = self.weights[rows] * (self.total_weight / len(self))
+        return BagDataset(self.X[rows], self.cut, target, weights)
+
+    def take(self, rows: Any) -> tuple[Batch, Tensor]:
+        """Return some rows as a batch, and their targets."""
+        batch = slice_batch(self.X[rows], *self.cut)
+        batch.row_weights = as_tensor(self.weights[rows])
+        return batch, as_tensor(self.target[rows])
 
 
 class BatchIterator:
@@ -120,7 +124,7 @@ class BatchIterator:
         self.dataset, self.batch_size, self.rng = dataset, batch_size, rng
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield (batch, (target, weights))."""
+        """Yield (batch, target)."""
         n_rows, size = len(self.dataset), self.batch_size
         order = None if self.rng is None else self.rng.permutation(n_rows)
         for start in range(0, n_rows, size):
@@ -136,14 +140,14 @@ class FiniteGuard(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Remember the start."""
-        self.good_ = _snapshot(net)
+        self.good_, self.epoch_ = _snapshot(net), 0
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Keep the parameters, or restore the last ones kept and stop."""
         loss = net.history[-1, "train_loss"]
         state = net.module_.state_dict().values()
         if np.isfinite(loss) and all(bool(part.isfinite().all()) for part in state):
-            self.good_ = _snapshot(net)
+            self.good_, self.epoch_ = _snapshot(net), len(net.history)
             return
         net.module_.load_state_dict(self.good_)
         warn_diverged(len(net.history), loss, net.lr)
@@ -216,6 +220,14 @@ class BagNet(NeuralNet):
         scores: Tensor = self.module_.score_flat(*batch.parts, batch.n_fields)
         return scores.view(len(batch), -1)
 
+    def get_loss(
+        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Return the loss of a batch, whose rows carry their weights."""
+        target, weights = y_true.to(self.device), X.row_weights.to(self.device)
+        loss: Tensor = self.criterion_(y_pred, (target, weights))
+        return loss
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         """Add the penalty where the optimizer cannot; record the loss without it."""
         if not self.solver.full_batch:
@@ -224,7 +236,7 @@ class BagNet(NeuralNet):
         self._set_training(True)
         scores = self.infer(batch[0])
         loss = self.get_loss(scores, batch[1], X=batch[0], training=True)
-        total = loss + self._penalty()
+        total: Any = loss + self._penalty()
         total.backward()
         return {"loss": total, "y_pred": scores}
 
@@ -239,11 +251,14 @@ class BagNet(NeuralNet):
             }
             for epoch in self.history
         ]
-        return {key: [row.get(key, np.nan) for row in rows] for key in rows[0]}
+        keys = dict.fromkeys(key for row in rows for key in row)
+        return {key: [row.get(key, np.nan) for row in rows] for key in keys}
 
-    def best_epoch(self) -> int:
-        """Return the number of the epoch, from 1, whose parameters were kept."""
-        return int(dict(self.callbacks_)["stop"].best_epoch_)
+    def kept_epoch(self) -> int:
+        """Return the epoch, from 1, whose parameters were kept; 0 is the start."""
+        callbacks = dict(self.callbacks_)
+        stop, guard = callbacks["skwfm_stop"], callbacks["skwfm_finite"]
+        return int(stop.best_epoch_ if stop.load_best else guard.epoch_)
 
     def _penalty(self) -> Tensor:
         total: Any = 0.0
@@ -272,10 +287,10 @@ def stopping_callbacks(
         load_best=early_stopping,
         sink=lambda *args, **kwargs: None,
     )
-    callbacks = [("finite", FiniteGuard()), ("stop", stop)]
+    callbacks = [("skwfm_finite", FiniteGuard()), ("skwfm_stop", stop)]
     if not solver.full_batch:
         falling = LRScheduler(
             CosineAnnealingLR, T_max=max_iter, eta_min=FINAL_STEP * learning_rate
         )
-        callbacks.append(("step", falling))
+        callbacks.append(("skwfm_step", falling))
     return callbacks

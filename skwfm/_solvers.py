@@ -17,10 +17,12 @@ import torch
 
 __all__ = ["SOLVERS", "Solver", "auto_batch_size", "choose_solver"]
 
-# Up to this many rows a full pass costs less than the overhead of mini-batches, and
-# up to this many parameters L-BFGS keeps its 20 past vectors in 160 MiB.
+# Up to this many rows a full pass costs less than the overhead of mini-batches; up to
+# this many parameters L-BFGS keeps its 20 past vectors in 160 MiB; and a pass takes
+# this many values at a time, 32 MiB of float64.
 TINY_ROWS = 1000
 TINY_PARAMETERS = 2**20
+TINY_VALUES = 2**22
 # Steps per pass that mini-batches aim at, and the range of their sizes.
 STEPS_PER_EPOCH = 64
 BATCH_ROWS = (64, 8192)
@@ -77,17 +79,36 @@ SOLVERS = {
 }
 
 
-def choose_solver(name: str, n_rows: int, n_parameters: int) -> Solver:
+def choose_solver(
+    name: str, *, n_rows: int, n_parameters: int, values_per_row: int
+) -> Solver:
     """Return the solver of a `solver` parameter; ``"auto"`` looks at the sizes.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"`` or a key of `SOLVERS`.
+    n_rows, n_parameters : int
+        Rows to train on, and factors to learn.
+    values_per_row : int
+        Values that scoring a row needs at a time.
+
+    Returns
+    -------
+    Solver
 
     Examples
     --------
     >>> from skwfm._solvers import choose_solver
-    >>> choose_solver("auto", 100, 500).name, choose_solver("auto", 10**5, 500).name
-    ('lbfgs', 'adam')
+    >>> choose_solver("auto", n_rows=99, n_parameters=500, values_per_row=80).name
+    'lbfgs'
     """
     if name == "auto":
-        is_tiny = n_rows <= TINY_ROWS and n_parameters <= TINY_PARAMETERS
+        is_tiny = (
+            n_rows <= TINY_ROWS
+            and n_parameters <= TINY_PARAMETERS
+            and n_rows * values_per_row <= TINY_VALUES
+        )
         name = "lbfgs" if is_tiny else "adam"
     return SOLVERS[name]
 

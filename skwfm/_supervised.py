@@ -120,7 +120,14 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         weights = super()._row_weights(sample_weight, X, values)
         if self.class_weight is None:
             return weights
+        if isinstance(self.class_weight, str):  # "balanced"
+            # Counted with the weights: a row of weight 0 is no row.
+            totals = np.bincount(values, weights, minlength=len(self.classes_))
+            present = totals > 0
+            shares = weights.sum() / (present.sum() * np.where(present, totals, 1))
+            return np.asarray(weights * shares[values])
         by_class = compute_sample_weight(self.class_weight, self.classes_[values])
+        val.check_class_weights(by_class, self.classes_[values])
         return np.asarray(weights * by_class)
 
     def decision_function(self, X: Any) -> Array:

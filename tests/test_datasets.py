@@ -39,9 +39,9 @@ def test_movies():
     ],
 )
 def test_missing_package_says_what_to_install(load, package, monkeypatch):
-    real = sys.modules["skwfm.datasets"].find_spec
+    real = sys.modules["skwfm._extras"].find_spec
     monkeypatch.setattr(
-        "skwfm.datasets.find_spec",
+        "skwfm._extras.find_spec",
         lambda name: None if name == package else (real(name) or True),
     )
     name = package.replace("_", "-")

@@ -1,5 +1,7 @@
 """What fit and predict compute: scores, objective, weights, targets, fields."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,7 +117,8 @@ def test_fitted_state_holds_no_torch(estimator_class):
     estimator, _, _ = fitted(estimator_class)
     state = {**vars(estimator), **estimator.history_}
     kinds = {type(value).__module__.split(".")[0] for value in state.values()}
-    assert kinds <= {"numpy", "builtins"}
+    assert kinds <= {"numpy", "builtins", "skwfm"}
+    assert b"torch" not in pickle.dumps(estimator)
     assert not [name for name in vars(estimator) if name.startswith("_")]
 
 
@@ -361,6 +364,26 @@ def test_bad_weights(weights, message):
         WeightedFMRegressor().fit(X, y, sample_weight=weights)
 
 
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_bad_class_weight(value):
+    X, y = make_data()
+    target = np.where(y > 6, "high", "low")
+    with pytest.raises(ValueError, match="class_weight of class 'high' is"):
+        WeightedFMClassifier(class_weight={"high": value, "low": 1}).fit(X, target)
+
+
+def test_balanced_counts_with_the_weights():
+    X, y = make_data()
+    target = target_of(WeightedFMClassifier, y)
+    weights = np.random.default_rng(0).integers(0, 4, 120)
+    rows = np.repeat(np.arange(120), weights)
+    balanced = WeightedFMClassifier(class_weight="balanced", random_state=0)
+    weighted = balanced.fit(X, target, sample_weight=weights).predict_proba(X)
+    repeated = balanced.fit(X[rows], target[rows]).predict_proba(X)
+    # The sums of the weights round: the last bit may differ.
+    assert_allclose(weighted, repeated, atol=1e-6)
+
+
 def test_class_weight_equals_sample_weight():
     X, y = make_data()
     target = np.where(y > np.quantile(y, 0.8), "high", "low")
@@ -469,6 +492,35 @@ def test_early_stopping_is_automatic_with_many_rows(estimator_class, monkeypatch
     assert stops_by_held_out_rows(300, early_stopping=True)
 
 
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS)
+def test_held_out_part_with_fewer_rows_than_classes(estimator_class):
+    X, _ = make_data(60)
+    target = np.repeat(np.arange(20), 3)
+    estimator = estimator_class(max_iter=2, early_stopping=True, solver="adam")
+    estimator.fit(X, target)
+    assert len(estimator.history_["valid_loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("fraction", "rows"), [(0.001, slice(None)), (0.999, slice(50)), (0.1, slice(1))]
+)
+def test_no_rows_to_hold_out(fraction, rows):
+    X, y = make_data()
+    estimator = WeightedFMRegressor(early_stopping=True, validation_fraction=fraction)
+    with pytest.raises(ValueError, match=f"validation_fraction={fraction} of"):
+        estimator.fit(X[rows], y[rows])
+
+
+def test_eval_set_without_early_stopping_is_recorded_only():
+    X, y = make_data()
+    params = {"solver": "adam", "early_stopping": False, "max_iter": 15, "tol": 0.0}
+    alone = WeightedFMRegressor(random_state=0, **params).fit(X, y)
+    # Targets that have nothing to do with the rows: no epoch improves on these.
+    watched = clone(alone).fit(X, y, eval_set=(X, -100 * y))
+    assert len(watched.history_["valid_loss"]) == watched.best_iter_ == 15
+    assert_array_equal(watched.predict(X), alone.predict(X))
+
+
 def test_eval_set_of_a_classifier_must_hold_known_classes():
     X, y = make_data()
     target = np.where(y > 6, "high", "low")
@@ -508,6 +560,25 @@ def test_values_too_large_to_multiply_raise(estimator_class):
     huge[5] = 1e200
     with pytest.raises(ValueError, match="X, row 5: the score overflows"):
         scores_of(estimator, huge)
+
+
+@pytest.mark.parametrize("shift", [1e6, 1e8, 1e12])
+def test_float32_rows_with_a_target_far_from_zero(shift):
+    X, y = make_data(1100)
+    X = X.astype(np.float32)
+    params = {"solver": "adam", "max_iter": 5, "random_state": 0}
+    plain = WeightedFMRegressor(**params).fit(X.astype(np.float64), y).predict(X)
+    moved = WeightedFMRegressor(**params).fit(X, y + shift).predict(X)
+    assert_allclose(moved - shift, plain, atol=1e-3 * max(1, shift * 1e-11))
+
+
+def test_large_integers_are_exact_with_few_rows():
+    X = np.array([[2**24], [2**24 + 1]] * 20)
+    estimator = WeightedFMRegressor(l2_linear=0, fit_intercept=False)
+    seen = []
+    estimator._train = lambda X, *args: seen.append(X)
+    estimator.fit(X, [0, 1] * 20)
+    assert_array_equal(seen[0].toarray(), X)
 
 
 @pytest.mark.parametrize("unit", [1e-60, 1e60])
@@ -674,6 +745,16 @@ def test_fields_of_predict_must_be_those_of_fit():
         ValueError, match="X, column 3 belongs to field 0, but to field 1"
     ):
         estimator.predict(moved)
+
+
+@pytest.mark.parametrize("intra_field", [False, True])
+def test_slices_of_predict_are_bounded_by_their_entries(monkeypatch, intra_field):
+    monkeypatch.setattr(skwfm._base, "PREDICT_VALUES", 8 * 20)
+    estimator, X, _ = fitted(WeightedFMRegressor, intra_field=intra_field)
+    sizes = [(len(batch), len(batch.parts[0])) for batch in estimator._slices(X)]
+    assert sum(rows for rows, _ in sizes) == 120
+    assert sum(entries for _, entries in sizes) == X.nnz
+    assert max(entries for _, entries in sizes) <= 20
 
 
 def test_many_single_columns_need_no_bag_each():

