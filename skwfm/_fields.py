@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
-from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
@@ -343,5 +342,5 @@ def _auto_fields(X: Any, n_columns: int, interactions: str) -> FieldMap:
         message = val.plain_sparse_message(n_columns, interactions)
         if interactions == "ffm":
             raise ValueError(message)
-        warn(message, FieldMapWarning, stacklevel=3)
+        val.warn_user(message, FieldMapWarning)
     return FieldMap.each_column(n_columns)

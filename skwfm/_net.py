@@ -229,7 +229,7 @@ class BagNet(NeuralNet):
         return loss
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
-        """Add the penalty where the optimizer cannot; record the loss without it."""
+        """Add the penalty to the loss where the optimizer cannot."""
         if not self.solver.full_batch:
             step: dict[str, Tensor] = super().train_step_single(batch, **fit_params)
             return step

@@ -8,6 +8,7 @@ costs (10 million entries: some 15 ms).
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 from warnings import warn
 
@@ -310,14 +311,28 @@ def check_known_classes(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
         )
 
 
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's own code that led here.
+
+    Filters that show a warning once per line would otherwise show it once at all.
+    """
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and _is_library(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    warn(message, category, stacklevel=level)
+
+
+def _is_library(module: str) -> bool:
+    return module.partition(".")[0] in {"skwfm", "sklearn", "skorch", "contextlib"}
+
+
 def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
     """Warn that training went to infinity and the epoch before is kept."""
-    warn(
+    warn_user(
         f"Training diverged in epoch {epoch} (loss {loss}): the model of the epoch "
         f"before is kept. Lower learning_rate={learning_rate:g}, or scale the "
         "features.",
         ConvergenceWarning,
-        stacklevel=2,
     )
 
 

@@ -548,8 +548,10 @@ def test_eval_set_has_one_target_per_row():
 def test_divergence_warns_and_stays_finite(estimator_class):
     X, y = make_data(1100)
     estimator = estimator_class(solver="sgd", learning_rate=1e6, random_state=0)
-    with pytest.warns(ConvergenceWarning, match=r"Lower learning_rate=1e\+06"):
+    message = r"Lower learning_rate=1e\+06"
+    with pytest.warns(ConvergenceWarning, match=message) as caught:
         estimator.fit(X, target_of(estimator_class, y))
+    assert [warning.filename for warning in caught] == [__file__]
     assert np.isfinite(scores_of(estimator, X)).all()
 
 
@@ -711,8 +713,10 @@ def test_fields_of_a_plain_sparse_matrix_are_never_guessed_quietly():
     plain = sp.csr_matrix(X)
     with pytest.raises(ValueError, match="plain sparse matrix of 9 columns"):
         WeightedFFMRegressor().fit(plain, y)
-    with pytest.warns(FieldMapWarning, match="every column is taken as its own field"):
+    message = "every column is taken as its own field"
+    with pytest.warns(FieldMapWarning, match=message) as caught:
         guessed = WeightedFMRegressor(random_state=0).fit(plain, y)
+    assert [warning.filename for warning in caught] == [__file__]
     dense = WeightedFMRegressor(random_state=0).fit(X.toarray(), y)
     assert_array_equal(guessed.fields_, np.arange(9))
     assert_array_equal(guessed.predict(plain), dense.predict(X.toarray()))
