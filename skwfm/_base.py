@@ -263,6 +263,10 @@ class BaseWeightedFM(BaseEstimator):
         module = self._start(layout, X.shape[1], target, rng, dtype)
         net = self._net(module, loss, solver, train, valid, rng, layout)
         net.fit(train, None)
+        if net.interrupted_:
+            if net.n_epochs() == 0:
+                raise KeyboardInterrupt
+            val.warn_interrupted(net.kept_epoch())
         self._keep_history(net)
         self._keep_parameters(net.module_, target)
 
@@ -351,14 +355,15 @@ class BaseWeightedFM(BaseEstimator):
             lr=learning_rate,
             max_epochs=self.max_iter,
             batch_size=batch_size,
-            callbacks=[*(self.callbacks or []), *stopping],
+            # Ours first: a user's that stops must not hide the epoch from them.
+            callbacks=[*stopping, *(self.callbacks or [])],
             device=str(resolve_device(device, float64=solver.full_batch)),
             verbose=int(self.verbose),
         )
 
     def _keep_history(self, net: BagNet) -> None:
         self.history_ = net.curves()
-        self.n_iter_ = len(net.history)
+        self.n_iter_ = net.n_epochs()
         self.best_iter_ = net.kept_epoch()
 
     def _keep_parameters(self, module: torch.nn.Module, target: Target) -> None:

@@ -151,7 +151,23 @@ class FiniteGuard(Callback):
             return
         net.module_.load_state_dict(self.good_)
         warn_diverged(len(net.history), loss, net.lr)
-        raise KeyboardInterrupt  # how a skorch callback stops the loop
+        net.stop_was_asked_ = True
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Undo an epoch that Ctrl-C cut short."""
+        if net.interrupted_:
+            net.module_.load_state_dict(self.good_)
+
+
+class Stopping(EarlyStopping):
+    """skorch's early stopping, which lets the other callbacks see the last epoch."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Compare the epoch with the best one so far."""
+        try:
+            super().on_epoch_end(net, **kwargs)
+        except KeyboardInterrupt:
+            net.stop_was_asked_ = True
 
 
 def _snapshot(net: Any) -> dict[str, Tensor]:
@@ -201,6 +217,28 @@ class BagNet(NeuralNet):
             module, criterion, optimizer=solver.optimizer, **options, **kwargs
         )
 
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Tell all callbacks, then stop if one asked for it.
+
+        Those of skorch ask by KeyboardInterrupt, which skips the callbacks after them.
+        """
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:
+            self.stop_was_asked_ = True
+            raise
+        if method_name == "on_epoch_end" and self.stop_was_asked_:
+            raise KeyboardInterrupt
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the epochs; skorch takes Ctrl-C for a callback's wish to stop, not we."""
+        self.stop_was_asked_ = self.interrupted_ = False
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            self.interrupted_ = not self.stop_was_asked_
+            raise
+
     def get_split_datasets(
         self, X: Any, y: Any = None, **fit_params: Any
     ) -> tuple[Any, Any]:
@@ -249,10 +287,14 @@ class BagNet(NeuralNet):
                 for key, value in epoch.items()
                 if isinstance(value, Real) and not key.endswith(_NOT_CURVES)
             }
-            for epoch in self.history
+            for epoch in self.history[: self.n_epochs()]
         ]
         keys = dict.fromkeys(key for row in rows for key in row)
         return {key: [row.get(key, np.nan) for row in rows] for key in keys}
+
+    def n_epochs(self) -> int:
+        """Return how many epochs ran to their end."""
+        return sum("train_loss" in epoch for epoch in self.history)
 
     def kept_epoch(self) -> int:
         """Return the epoch, from 1, whose parameters were kept; 0 is the start."""
@@ -279,7 +321,7 @@ def stopping_callbacks(
     learning_rate: float,
 ) -> list[tuple[str, Callback]]:
     """Return the callbacks of every fit: guard, stopping rule, falling step."""
-    stop = EarlyStopping(
+    stop = Stopping(
         monitor="valid_loss" if early_stopping else "train_loss",
         # A full-batch loss does not fluctuate: the first stall is the last.
         patience=1 if solver.full_batch and not early_stopping else patience,

@@ -326,6 +326,14 @@ def _is_library(module: str) -> bool:
     return module.partition(".")[0] in {"skwfm", "sklearn", "skorch", "contextlib"}
 
 
+def warn_interrupted(epoch: int) -> None:
+    """Warn that Ctrl-C ended the training."""
+    warn_user(
+        f"Training was interrupted: the model of epoch {epoch} is kept.",
+        ConvergenceWarning,
+    )
+
+
 def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
     """Warn that training went to infinity and the epoch before is kept."""
     warn_user(

@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
+from skorch.callbacks import Callback
 
 import skwfm._base
 from skwfm import (
@@ -27,6 +28,7 @@ from skwfm import (
 )
 from skwfm._bags import to_flat
 from skwfm._kernels import reference
+from skwfm._net import BagDataset
 
 REGRESSORS = [WeightedFMRegressor, WeightedFFMRegressor]
 CLASSIFIERS = [WeightedFMClassifier, WeightedFFMClassifier]
@@ -541,7 +543,56 @@ def test_eval_set_has_one_target_per_row():
         WeightedFMRegressor().fit(X, y, eval_set=(X, y[:-1]))
 
 
-# Divergence and bad input.
+# Interruption, divergence and bad input.
+
+
+def interrupt_after(n_batches, monkeypatch):
+    """Raise KeyboardInterrupt, as Ctrl-C does, in the batch after so many."""
+    real, calls = BagDataset.take, []
+
+    def take(dataset, rows):
+        calls.append(rows)
+        if len(calls) > n_batches:
+            raise KeyboardInterrupt
+        return real(dataset, rows)
+
+    monkeypatch.setattr(BagDataset, "take", take)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_interruption_keeps_whole_epochs_with_a_warning(early_stopping, monkeypatch):
+    X, y = make_data(100)
+    params = {"solver": "adam", "batch_size": 50, "random_state": 0, "tol": 0.0}
+    estimator = WeightedFMRegressor(early_stopping=early_stopping, **params)
+    # Two batches of training rows, one of rows held out: two epochs and a half.
+    interrupt_after(3 * 2 + 1 if early_stopping else 2 * 2 + 1, monkeypatch)
+    with pytest.warns(ConvergenceWarning, match="interrupted: the model of epoch 2"):
+        estimator.fit(X, y)
+    assert estimator.n_iter_ == estimator.best_iter_ == 2
+    assert len(estimator.history_["train_loss"]) == 2
+    monkeypatch.undo()
+    whole = WeightedFMRegressor(early_stopping=early_stopping, **params)
+    whole.set_params(callbacks=[StopAfterTwo()]).fit(X, y)
+    assert_array_equal(estimator.predict(X), whole.predict(X))
+
+
+class StopAfterTwo(Callback):
+    """Ask to stop at the end of the second epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_interruption_of_the_first_epoch_is_passed_on(solver, monkeypatch):
+    X, y = make_data(100)
+    interrupt_after(0, monkeypatch)
+    estimator = WeightedFMRegressor(solver=solver)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, y)
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
 
 
 @pytest.mark.parametrize("estimator_class", ALL)

@@ -282,6 +282,16 @@ def test_scoring_by_name(on_train):
     assert len(estimator.history_["mse"]) == 3
 
 
+def test_callbacks_see_the_epoch_that_ends_the_training():
+    X, y = small_data()
+    recorder = Recorder()
+    estimator = WeightedFMRegressor(
+        solver="adam", tol=1e6, n_iter_no_change=2, callbacks=[recorder]
+    )
+    estimator.fit(X, y)
+    assert len(recorder.losses) == estimator.n_iter_ == 3
+
+
 def test_user_callbacks_may_have_any_name():
     X, y = small_data()
     callbacks = [(name, Recorder()) for name in ("stop", "finite", "step")]
