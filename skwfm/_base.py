@@ -251,12 +251,12 @@ class BaseWeightedFM(BaseEstimator):
         target = loss.encode(values, weights, center=self.fit_intercept)
         if solver.full_batch or not target.fits_float32:
             dtype = np.dtype(np.float64)
-        rows = BagDataset(X.astype(dtype, copy=False), layout.cut(), target, weights)
+        cut = layout.cut()
+        rows = BagDataset(X.astype(dtype, copy=False), cut, target, weights)
         train, valid = rows, None
         if eval_set is not None:
             matrix, y = eval_set
             coded = target._replace(values=target.code(y))
-            cut = layout.cut()
             valid = BagDataset(matrix.astype(dtype), cut, coded, np.ones(len(y)))
         elif self._holds_rows_out(len(rows), solver):
             train, valid = self._split(rows, loss.n_classes, rng)
@@ -463,6 +463,8 @@ class BaseWeightedFM(BaseEstimator):
 
 def _width(X: Any) -> np.dtype[Any]:
     """Return the type to train many rows in: float64 where X has it, else float32."""
-    given = np.dtype(getattr(X, "dtype", None) or np.float64)
+    given = getattr(X, "dtype", None)
+    if not isinstance(given, np.dtype):  # a list, a frame, another library's array
+        return np.dtype(np.float64)
     wide = given.kind == "O" or (given.kind == "f" and given.itemsize >= 8)
     return np.dtype(np.float64 if wide else np.float32)

@@ -57,13 +57,15 @@ class WeightedFMRegressor(WeightedRegressor):
         Whether there are linear coefficients.
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop when their loss has not
-        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        improved by `tol` for `n_iter_no_change` epochs and keep the parameters of the
+        last epoch that did.
         ``"auto"``: with more than 200,000 rows, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.
     n_iter_no_change : int, default=5
-        Epochs without improvement before stopping.
+        Epochs without improvement before stopping; 1 for ``"lbfgs"``, whose loss does
+        not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
@@ -96,11 +98,11 @@ class WeightedFMRegressor(WeightedRegressor):
         Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
         ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
         for regression, of the standardised target; that of ``"lbfgs"`` includes the
-        penalty.
+        penalty and is that before the epoch.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
-        Epoch whose parameters were kept, from 1.
+        Epoch whose parameters were kept, from 1; 0 is the start.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -188,13 +190,15 @@ class WeightedFMClassifier(WeightedClassifier):
         Weight of each class, multiplied with `sample_weight`.
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop when their loss has not
-        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        improved by `tol` for `n_iter_no_change` epochs and keep the parameters of the
+        last epoch that did.
         ``"auto"``: with more than 200,000 rows, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.
     n_iter_no_change : int, default=5
-        Epochs without improvement before stopping.
+        Epochs without improvement before stopping; 1 for ``"lbfgs"``, whose loss does
+        not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
@@ -230,11 +234,11 @@ class WeightedFMClassifier(WeightedClassifier):
         Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
         ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
         for regression, of the standardised target; that of ``"lbfgs"`` includes the
-        penalty.
+        penalty and is that before the epoch.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
-        Epoch whose parameters were kept, from 1.
+        Epoch whose parameters were kept, from 1; 0 is the start.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -319,13 +323,15 @@ class WeightedFFMRegressor(WeightedRegressor):
         Whether there are linear coefficients.
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop when their loss has not
-        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        improved by `tol` for `n_iter_no_change` epochs and keep the parameters of the
+        last epoch that did.
         ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.
     n_iter_no_change : int, default=5
-        Epochs without improvement before stopping.
+        Epochs without improvement before stopping; 1 for ``"lbfgs"``, whose loss does
+        not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
@@ -358,11 +364,11 @@ class WeightedFFMRegressor(WeightedRegressor):
         Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
         ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
         for regression, of the standardised target; that of ``"lbfgs"`` includes the
-        penalty.
+        penalty and is that before the epoch.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
-        Epoch whose parameters were kept, from 1.
+        Epoch whose parameters were kept, from 1; 0 is the start.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -449,13 +455,15 @@ class WeightedFFMClassifier(WeightedClassifier):
         Weight of each class, multiplied with `sample_weight`.
     early_stopping : bool or "auto", default="auto"
         Hold out `validation_fraction` of the rows, stop when their loss has not
-        improved for `n_iter_no_change` epochs and keep the best epoch's parameters.
+        improved by `tol` for `n_iter_no_change` epochs and keep the parameters of the
+        last epoch that did.
         ``"auto"``: with more than 10,000 rows, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.
     n_iter_no_change : int, default=5
-        Epochs without improvement before stopping.
+        Epochs without improvement before stopping; 1 for ``"lbfgs"``, whose loss does
+        not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
@@ -491,11 +499,11 @@ class WeightedFFMClassifier(WeightedClassifier):
         Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
         ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
         for regression, of the standardised target; that of ``"lbfgs"`` includes the
-        penalty.
+        penalty and is that before the epoch.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
-        Epoch whose parameters were kept, from 1.
+        Epoch whose parameters were kept, from 1; 0 is the start.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str

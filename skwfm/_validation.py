@@ -323,7 +323,7 @@ def warn_user(message: str, category: type[Warning]) -> None:
 
 
 def _is_library(module: str) -> bool:
-    return module.partition(".")[0] in {"skwfm", "sklearn", "skorch", "contextlib"}
+    return module.partition(".")[0] in {"skwfm", "sklearn", "skorch"}
 
 
 def warn_interrupted(epoch: int) -> None:
@@ -364,9 +364,10 @@ def check_finite_scores(scores: npt.NDArray[Any]) -> None:
 
 def check_unique_names(X: Any) -> None:
     """Raise when two columns of a data frame have one name."""
-    names = list(getattr(X, "columns", []))
-    for position, name in enumerate(names):
-        if isinstance(name, str) and name in names[:position]:
+    seen: set[str] = set()
+    for name in getattr(X, "columns", []):
+        if isinstance(name, str) and name in seen:
             raise ValueError(
                 f"X, column {name!r} occurs twice, expected different names."
             )
+        seen.add(name)

@@ -323,6 +323,14 @@ def test_dtype(n_rows, given, expected):
     assert estimator.predict(X).dtype == expected
 
 
+def test_array_of_another_library():
+    X, y = make_data()
+    tensor = torch.from_numpy(X.toarray())
+    estimator = WeightedFMRegressor(fields=SIZES, random_state=0)
+    expected = estimator.fit(X, y).predict(X)
+    assert_array_equal(estimator.fit(tensor, y).predict(tensor), expected)
+
+
 # Weights.
 
 
