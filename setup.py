@@ -1,0 +1,37 @@
+"""Build the compiled core, or do without: everything else is in pyproject.toml.
+
+The extension is optional. Where it cannot be built, the installation succeeds all the
+same and torch does the work, several times slower.
+"""
+
+import sys
+
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+from setuptools import setup
+
+CPP = "skwfm/_kernels/cpp"
+# Each instruction set is a file of its own, which tells the compiler what it may use.
+SOURCES = [f"{CPP}/{name}.cpp" for name in ("core", "isa_v2", "isa_v3", "isa_v4")]
+HEADERS = ["types.hpp", "kernels.inc", "simd.hpp", "rows.hpp", "fm.hpp", "ffm.hpp"]
+FLAGS = (
+    ["/O2"]
+    if sys.platform == "win32"
+    else ["-O3", "-g0", "-fno-math-errno", "-fopenmp-simd", "-Wno-psabi"]
+)
+
+# One compiler process per file.
+ParallelCompile("SKWFM_BUILD_JOBS", default=0).install()
+
+setup(
+    ext_modules=[
+        Pybind11Extension(
+            "skwfm._kernels._core",
+            SOURCES,
+            depends=[f"{CPP}/{name}" for name in HEADERS],
+            cxx_std=17,
+            extra_compile_args=FLAGS,
+            extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
+            optional=True,
+        )
+    ]
+)

@@ -1,0 +1,69 @@
+"""Types of the compiled core; `compiled` says what the arguments mean."""
+
+from typing import Any
+
+import numpy.typing as npt
+
+_Array = npt.NDArray[Any]
+
+def instruction_sets() -> list[str]: ...
+def instruction_set() -> str: ...
+def set_instruction_set(name: str) -> None: ...
+def score(
+    *,
+    field_aware: bool,
+    n_factors: int,
+    n_fields: int,
+    n_outputs: int,
+    intra_field: bool,
+    field_ends: _Array | None,
+    field_of: _Array | None,
+    offsets: _Array | None,
+    indptr: _Array | None,
+    indices: _Array,
+    values: _Array,
+    order: _Array | None,
+    first: int,
+    n_rows: int,
+    factors: _Array,
+    linear: _Array | None,
+    linear_offset: int,
+    bias: _Array | None,
+    out: _Array,
+    n_threads: int,
+) -> None: ...
+def train(
+    *,
+    field_aware: bool,
+    n_factors: int,
+    n_fields: int,
+    n_outputs: int,
+    intra_field: bool,
+    field_ends: _Array | None,
+    field_of: _Array | None,
+    indptr: _Array,
+    indices: _Array,
+    values: _Array,
+    order: _Array | None,
+    first: int,
+    n_rows: int,
+    target: _Array,
+    weight: _Array | None,
+    table: _Array,
+    bias: _Array,
+    places: list[int],
+    loss: int,
+    step: int,
+    learning_rate: float,
+    learning_rate_linear: float,
+    l2_factors: float,
+    l2_linear: float,
+    l1_linear: float,
+    huber_delta: float,
+    fit_linear: bool,
+    fit_bias: bool,
+    n_threads: int,
+    hot: _Array | None,
+    slot: _Array | None,
+    interval: int,
+) -> tuple[float, int]: ...

@@ -1,0 +1,339 @@
+// The compiled core as a Python module: takes NumPy arrays apart, picks the kernels for
+// this processor and splits rows over threads. Threads live as long as a call does, so
+// that a process may fork after it. Callers check all input; nothing here words errors.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "types.hpp"
+
+namespace py = pybind11;
+
+namespace skwfm {
+
+#define SKWFM_DECLARE(isa)                         \
+    namespace isa {                                \
+    extern const Kernels<float> single_kernels;    \
+    extern const Kernels<double> double_kernels;   \
+    }
+SKWFM_DECLARE(v2)
+#if defined(__x86_64__) && defined(__GNUC__)
+#define SKWFM_DISPATCH
+SKWFM_DECLARE(v3)
+SKWFM_DECLARE(v4)
+#endif
+
+namespace {
+
+// Instruction sets that this processor has, the best one last.
+std::vector<std::string> instruction_sets() {
+    std::vector<std::string> names{"v2"};
+#ifdef SKWFM_DISPATCH
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return names;
+    names.push_back("v3");
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        names.push_back("v4");
+#endif
+    return names;
+}
+
+std::string& instruction_set() {
+    static std::string chosen = instruction_sets().back();
+    return chosen;
+}
+
+void set_instruction_set(const std::string& name) {
+    const auto names = instruction_sets();
+    if (std::find(names.begin(), names.end(), name) == names.end())
+        throw std::invalid_argument("not an instruction set of this processor: " + name);
+    instruction_set() = name;
+}
+
+template <class T>
+const Kernels<T>& pick(const Kernels<float>& single, const Kernels<double>& wide) {
+    if constexpr (std::is_same_v<T, float>)
+        return single;
+    else
+        return wide;
+}
+
+template <class T>
+const Kernels<T>& kernels() {
+#ifdef SKWFM_DISPATCH
+    if (instruction_set() == "v4") return pick<T>(v4::single_kernels, v4::double_kernels);
+    if (instruction_set() == "v3") return pick<T>(v3::single_kernels, v3::double_kernels);
+#endif
+    return pick<T>(v2::single_kernels, v2::double_kernels);
+}
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+template <class T>
+using Strided = py::array_t<T, 0>;
+template <class T>
+using Maybe = std::optional<Array<T>>;
+
+template <class T>
+const T* pointer(const Maybe<T>& array) {
+    return array ? array->data() : nullptr;
+}
+
+struct AlignedDelete {
+    void operator()(char* p) const { ::operator delete(p, std::align_val_t(64)); }
+};
+using Block = std::unique_ptr<char, AlignedDelete>;
+
+Block aligned(int64_t bytes) {
+    return Block(static_cast<char*>(::operator new(bytes, std::align_val_t(64))));
+}
+
+template <class T>
+int64_t max_entries(const Rows<T>& rows, const Cut& cut) {
+    int64_t most = 1;
+    for (int64_t i = 0; i < rows.n_rows; i++) {
+        const int64_t row = rows.row(i);
+        const int64_t* p = cut.offsets ? cut.offsets + row * cut.n_fields
+                                       : rows.indptr + row;
+        most = std::max(most, p[cut.offsets ? cut.n_fields : 1] - p[0]);
+    }
+    return most;
+}
+
+// Calls f(thread) for every thread, the last one in this thread.
+template <class F>
+void in_threads(int n_threads, F f) {
+    std::vector<std::thread> others;
+    for (int t = 0; t + 1 < n_threads; t++) others.emplace_back(f, t);
+    f(n_threads - 1);
+    for (auto& other : others) other.join();
+}
+
+template <class T>
+void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
+                int n_threads) {
+    const int64_t most = max_entries(rows, cut);
+    const int64_t bytes = (scratch_bytes(cut, model, most) + 63) / 64 * 64;
+    const Block scratch = aligned(bytes * n_threads);
+    in_threads(n_threads, [&](int t) {
+        const int64_t begin = rows.n_rows * t / n_threads;
+        const int64_t end = rows.n_rows * (t + 1) / n_threads;
+        kernels<T>().score(rows.part(begin, end), cut, model,
+                           out + begin * model.n_outputs,
+                           {most, scratch.get() + bytes * t});
+    });
+}
+
+// Training in threads: each has a copy of the rows that many samples touch, and of the
+// bias. After `interval` samples per thread what each added is summed into the table.
+template <class T>
+struct Replicas {
+    const Table<T>& table;
+    const Array<int32_t>& labels;
+    int n_threads, n_bias;
+    std::vector<T> biases;
+    Block memory;
+    T* copies;
+
+    Replicas(const Table<T>& table, const Array<int32_t>& labels, int n_threads,
+             int n_bias)
+        : table(table), labels(labels), n_threads(n_threads), n_bias(n_bias),
+          biases(n_bias * n_threads), memory(aligned(sizeof(T) * size() * n_threads + 64)),
+          copies(reinterpret_cast<T*>(memory.get())) {}
+
+    int64_t size() const { return labels.size() * table.stride; }
+    T* rows(int thread) { return copies + size() * thread; }
+    T* bias(int thread) { return biases.data() + n_bias * thread; }
+
+    void share(const T* bias_values) {
+        for (int t = 0; t < n_threads; t++) {
+            std::copy(bias_values, bias_values + n_bias, bias(t));
+            for (int64_t s = 0; s < labels.size(); s++)
+                std::memcpy(rows(t) + s * table.stride, row(s),
+                            table.stride * sizeof(T));
+        }
+    }
+
+    void merge(T* bias_values, int64_t first, int64_t last) {
+        for (int64_t s = first; s < last; s++) merge_one(row(s), s);
+        if (first > 0) return;
+        for (int i = 0; i < n_bias; i++) {
+            const T before = bias_values[i];
+            for (int t = 0; t < n_threads; t++) bias_values[i] += bias(t)[i] - before;
+            for (int t = 0; t < n_threads; t++) bias(t)[i] = bias_values[i];
+        }
+    }
+
+    void merge_one(T* base, int64_t slot) {
+        for (int64_t d = 0; d < table.stride; d++) {
+            const T before = base[d];
+            T after = before;
+            for (int t = 0; t < n_threads; t++)
+                after += rows(t)[slot * table.stride + d] - before;
+            base[d] = after;
+            for (int t = 0; t < n_threads; t++) rows(t)[slot * table.stride + d] = after;
+        }
+    }
+
+    T* row(int64_t slot) const {
+        return table.rows + int64_t(labels.data()[slot]) * table.stride;
+    }
+};
+
+template <class T>
+struct Training {
+    Rows<T> rows;
+    Cut cut;
+    Model<T> model;
+    Table<T> table;
+    Options<T> options;
+    T* bias;
+    const T* target;
+    const T* weight;
+
+    Progress alone(const Rows<T>& part, const Hot<T>& hot, T* own_bias,
+                   const Work& work) const {
+        Model<T> own = model;
+        own.bias = own_bias;
+        return kernels<T>().train(part, cut, own, table, options, hot, own_bias, target,
+                                  weight, work);
+    }
+
+    Progress run() const {
+        const int64_t most = max_entries(rows, cut);
+        const Block scratch = aligned(scratch_bytes(cut, model, most));
+        return alone(rows, {nullptr, nullptr}, bias, {most, scratch.get()});
+    }
+
+    Progress run_threads(int n_threads, const Array<int32_t>& labels,
+                         const int32_t* slot, int64_t interval) const {
+        const int64_t most = max_entries(rows, cut);
+        const int64_t bytes = (scratch_bytes(cut, model, most) + 63) / 64 * 64;
+        const Block scratch = aligned(bytes * n_threads);
+        Replicas<T> replicas(table, labels, n_threads, 2 * model.n_outputs);
+        replicas.share(bias);
+        std::vector<Progress> parts(n_threads);
+        double loss = 0;
+        for (int64_t begin = 0; begin < rows.n_rows; begin += n_threads * interval) {
+            const int64_t n = std::min(n_threads * interval, rows.n_rows - begin);
+            in_threads(n_threads, [&](int t) {
+                parts[t] = alone(
+                    rows.part(begin + n * t / n_threads, begin + n * (t + 1) / n_threads),
+                    {slot, replicas.rows(t)}, replicas.bias(t),
+                    {most, scratch.get() + bytes * t});
+            });
+            replicas.merge(bias, 0, labels.size());
+            for (int t = 0; t < n_threads; t++) {
+                loss += parts[t].loss;
+                if (parts[t].done < n * (t + 1) / n_threads - n * t / n_threads)
+                    return {loss, begin + n * t / n_threads + parts[t].done};
+            }
+        }
+        return {loss, rows.n_rows};
+    }
+};
+
+template <class T>
+Rows<T> rows_of(const Maybe<int64_t>& indptr, const Array<int32_t>& indices,
+                const Array<T>& values, const Maybe<int64_t>& order, int64_t first,
+                int64_t n_rows) {
+    return {pointer(indptr), indices.data(), values.data(), pointer(order), first, n_rows};
+}
+
+template <class T>
+void bind(py::module_& m) {
+    using namespace py::literals;
+    m.def(
+        "score",
+        [](bool field_aware, int n_factors, int n_fields, int n_outputs, bool intra_field,
+           Maybe<int64_t> field_ends, Maybe<int32_t> field_of, Maybe<int64_t> offsets,
+           Maybe<int64_t> indptr, Array<int32_t> indices, Array<T> values,
+           Maybe<int64_t> order, int64_t first, int64_t n_rows, Strided<T> factors,
+           std::optional<Strided<T>> linear, Maybe<T> bias, int64_t linear_offset, Array<T> out,
+           int n_threads) {
+            const Rows<T> rows = rows_of(indptr, indices, values, order, first, n_rows);
+            const Cut cut{pointer(field_ends), pointer(field_of), pointer(offsets),
+                          n_fields};
+            Model<T> model{field_aware ? Pairs::ffm : Pairs::fm, factors.data(),
+                           factors.strides(0) / int64_t(sizeof(T)), linear_offset,
+                           nullptr, 0, 0, pointer(bias), n_factors, n_outputs,
+                           intra_field};
+            if (linear) {
+                model.linear = linear->data();
+                model.linear_stride = linear->strides(0) / int64_t(sizeof(T));
+                model.linear_output_stride = linear->strides(1) / int64_t(sizeof(T));
+            }
+            T* target = out.mutable_data();
+            py::gil_scoped_release release;
+            score_rows(rows, cut, model, target, n_threads);
+        },
+        "field_aware"_a, "n_factors"_a, "n_fields"_a, "n_outputs"_a, "intra_field"_a,
+        "field_ends"_a.noconvert(), "field_of"_a.noconvert(), "offsets"_a.noconvert(),
+        "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "order"_a.noconvert(), "first"_a, "n_rows"_a, "factors"_a.noconvert(),
+        "linear"_a.noconvert(), "bias"_a.noconvert(), "linear_offset"_a, "out"_a.noconvert(),
+        "n_threads"_a);
+    m.def(
+        "train",
+        [](bool field_aware, int n_factors, int n_fields, int n_outputs, bool intra_field,
+           Maybe<int64_t> field_ends, Maybe<int32_t> field_of, Array<int64_t> indptr,
+           Array<int32_t> indices, Array<T> values, Maybe<int64_t> order, int64_t first,
+           int64_t n_rows, Array<T> target, Maybe<T> weight, Array<T> table, Array<T> bias,
+           std::vector<int> places, int loss, int step, T learning_rate,
+           T learning_rate_linear, T l2_factors, T l2_linear, T l1_linear, T huber_delta,
+           bool fit_linear, bool fit_bias, int n_threads, Maybe<int32_t> hot,
+           Maybe<int32_t> slot, int64_t interval) {
+            const int64_t stride = table.shape(1);
+            Training<T> training{
+                rows_of<T>(indptr, indices, values, order, first, n_rows),
+                {pointer(field_ends), pointer(field_of), nullptr, n_fields},
+                {field_aware ? Pairs::ffm : Pairs::fm, table.data(), stride,
+                 fit_linear ? places[0] : -1, nullptr, 0, 0, bias.data(), n_factors,
+                 n_outputs, intra_field},
+                {table.mutable_data(), stride, places[0], places[1], places[2], places[3],
+                 places[4], places[5]},
+                {Loss(loss), Step(step), learning_rate, learning_rate_linear, l2_factors,
+                 l2_linear, l1_linear, huber_delta, fit_linear, fit_bias},
+                bias.mutable_data(), target.data(), pointer(weight)};
+            const int32_t* slots = pointer(slot);
+            Progress progress;
+            {
+                py::gil_scoped_release release;
+                progress = n_threads > 1
+                               ? training.run_threads(n_threads, *hot, slots, interval)
+                               : training.run();
+            }
+            return py::make_tuple(progress.loss, progress.done);
+        },
+        "field_aware"_a, "n_factors"_a, "n_fields"_a, "n_outputs"_a, "intra_field"_a,
+        "field_ends"_a.noconvert(), "field_of"_a.noconvert(), "indptr"_a.noconvert(),
+        "indices"_a.noconvert(), "values"_a.noconvert(), "order"_a.noconvert(), "first"_a,
+        "n_rows"_a, "target"_a.noconvert(), "weight"_a.noconvert(),
+        "table"_a.noconvert(), "bias"_a.noconvert(), "places"_a, "loss"_a, "step"_a,
+        "learning_rate"_a, "learning_rate_linear"_a, "l2_factors"_a, "l2_linear"_a,
+        "l1_linear"_a, "huber_delta"_a, "fit_linear"_a, "fit_bias"_a, "n_threads"_a,
+        "hot"_a.noconvert(), "slot"_a.noconvert(), "interval"_a);
+}
+
+}  // namespace
+}  // namespace skwfm
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "The compiled core.";
+    skwfm::bind<float>(m);
+    skwfm::bind<double>(m);
+    m.def("instruction_sets", skwfm::instruction_sets);
+    m.def("instruction_set", [] { return skwfm::instruction_set(); });
+    m.def("set_instruction_set", skwfm::set_instruction_set);
+}

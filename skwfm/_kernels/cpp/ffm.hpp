@@ -1,0 +1,279 @@
+// The field-aware factorization machine. The sums A[f][g] of a row are written into a
+// transposed buffer other[g][f] = A[f][g] with an empty diagonal: the score is then one
+// contiguous product per bag, 1/2 sum_f <A[f], other[f]>, and other[f] is the gradient
+// of the vectors of field f, up to g w. Cost O(nnz F k + F^2 k).
+// Included inside the namespace of one instruction set.
+
+template <class T, int K>
+struct FfmRow {
+    const Model<T>& model;
+    const int32_t n_fields, n_outputs, length;
+    const int64_t pitch;  // numbers from one row of `other` to the next
+    T *other, *sums, *inner, *suffix, *scores, *gradient, *squares;
+    char* filled;  // per field, whether its column of `other` holds something
+
+    FfmRow(const Model<T>& model, const Cut& cut, int64_t max_entries, Arena& arena)
+        : model(model), n_fields(cut.n_fields), n_outputs(model.n_outputs),
+          length(model.length(cut.n_fields)),
+          pitch((length * sizeof(T) + 63) / 64 * 64 / sizeof(T)) {
+        other = arena.take<T>(n_fields * pitch);
+        std::memset(other, 0, n_fields * pitch * sizeof(T));
+        sums = arena.take<T>(length);
+        const int32_t inside = n_outputs * model.n_factors;
+        inner = arena.take<T>(model.intra_field ? max_entries * inside : 0);
+        suffix = arena.take<T>(inside);
+        scores = arena.take<T>(n_outputs);
+        gradient = arena.take<T>(n_outputs);
+        squares = arena.take<T>(n_fields);
+        filled = arena.take<char>(n_fields);
+        std::memset(filled, 0, n_fields);
+    }
+
+    int32_t k() const { return K > 0 ? K : model.n_factors; }
+
+    // Writes x * p, the sums of field f, into column f of `other`.
+    inline void spread(int32_t f, T x, const T* p) {
+        for (int c = 0; c < n_outputs; c++) {
+            const int64_t shift = int64_t(c) * n_fields * k();
+            T* to = other + shift + f * k();
+            const T* from = p + shift;
+            for (int32_t g = 0; g < n_fields; g++, to += pitch, from += k()) {
+                if constexpr (K > 0)
+                    (Pack<T, K>::all(x) * Pack<T, K>::load(from)).store(to);
+                else
+                    for (int d = 0; d < k(); d++) to[d] = x * from[d];
+            }
+        }
+        clear_diagonal(f);
+    }
+
+    void clear_diagonal(int32_t f) {
+        for (int c = 0; c < n_outputs; c++)
+            std::memset(diagonal(f, c), 0, k() * sizeof(T));
+    }
+
+    T* diagonal(int32_t f, int c) const {
+        return other + f * pitch + (int64_t(c) * n_fields + f) * k();
+    }
+
+    void forget(int32_t f) {
+        for (int c = 0; c < n_outputs; c++)
+            for (int32_t g = 0; g < n_fields; g++)
+                std::memset(other + g * pitch + (int64_t(c) * n_fields + f) * k(), 0,
+                            k() * sizeof(T));
+        filled[f] = 0;
+    }
+
+    template <class Find>
+    inline void score(const Bags<T>& bags, Find find, Ahead<T>& ahead, bool keep) {
+        for (int c = 0; c < n_outputs; c++) scores[c] = model.bias ? model.bias[c] : 0;
+        for (int32_t f = 0, b = 0; f < n_fields; f++) {
+            if (b < bags.n && bags.field[b] == f)
+                b++;
+            else if (filled[f])
+                forget(f);
+        }
+        for (int32_t b = 0; b < bags.n; b++) gather(bags, b, find, ahead);
+        for (int32_t b = 0; b < bags.n; b++) {
+            const int32_t f = bags.field[b], q = bags.start[b];
+            const T* o = other + f * pitch;
+            const bool alone = bags.start[b + 1] == q + 1;
+            // The sums of a bag of many labels stand, transposed, in `other` only.
+            const T x = alone ? bags.weights[q] : T(1);
+            const T* a = alone ? find(bags.labels[q]) : collect(f);
+            multiply(x, a, o, b, keep);
+        }
+        ahead.rest();
+    }
+
+    template <class Find>
+    inline void gather(const Bags<T>& bags, int32_t b, Find find, Ahead<T>& ahead) {
+        const int32_t f = bags.field[b], first = bags.start[b], end = bags.start[b + 1];
+        filled[f] = 1;
+        for (int32_t q = first; q < end; q++) {
+            ahead.step();
+            const int64_t label = bags.labels[q];
+            model.add_linear(scores, bags.weights[q], find(label), label);
+        }
+        if (end == first + 1) {
+            spread(f, bags.weights[first], find(bags.labels[first]));
+            return;
+        }
+        add_up(bags, first, end, find);
+        if (model.intra_field) pair_inside(bags, b, find);
+        spread(f, T(1), sums);
+    }
+
+    // sums = the weighted sum of the vectors, a few registers at a time.
+    template <class Find>
+    inline void add_up(const Bags<T>& bags, int32_t first, int32_t end, Find find) {
+        constexpr int W = WIDTH<T>;
+        int d = 0;
+        for (; d + 4 * W <= length; d += 4 * W) add_up_at<W, 4>(bags, first, end, find, d);
+        for (; d + W <= length; d += W) add_up_at<W, 1>(bags, first, end, find, d);
+        if constexpr (W > 4)
+            for (; d + 4 <= length; d += 4) add_up_at<4, 1>(bags, first, end, find, d);
+        for (; d < length; d++) add_up_at<1, 1>(bags, first, end, find, d);
+    }
+
+    template <int N, int TIMES, class Find>
+    inline void add_up_at(const Bags<T>& bags, int32_t first, int32_t end, Find find,
+                          int d) {
+        using P = Pack<T, N>;
+        P part[TIMES];
+        for (int t = 0; t < TIMES; t++) part[t] = P::all(0);
+        for (int32_t q = first; q < end; q++) {
+            const T* p = find(bags.labels[q]) + d;
+            const P x = P::all(bags.weights[q]);
+            for (int t = 0; t < TIMES; t++) part[t] = part[t] + x * P::load(p + t * N);
+        }
+        for (int t = 0; t < TIMES; t++) part[t].store(sums + d + t * N);
+    }
+
+    // Reads the sums of field f back from their column; its own block does not count.
+    T* collect(int32_t f) {
+        for (int c = 0; c < n_outputs; c++) {
+            const int64_t shift = int64_t(c) * n_fields * k();
+            for (int32_t g = 0; g < n_fields; g++)
+                std::memcpy(sums + shift + g * k(),
+                            other + g * pitch + shift + f * k(), k() * sizeof(T));
+        }
+        return sums;
+    }
+
+    inline void multiply(T x, const T* a, const T* o, int32_t b, bool keep) {
+        if (n_outputs == 1) {
+            squares[b] = 0;
+            const T pairs = keep ? dot_and_square(a, o, length, squares[b])
+                                 : dot(a, o, length);
+            scores[0] += T(0.5) * x * pairs;
+            return;
+        }
+        const int32_t part = n_fields * k();
+        for (int c = 0; c < n_outputs; c++)
+            scores[c] += T(0.5) * x * dot(a + c * part, o + c * part, part);
+    }
+
+    // Pairs inside a field: prefix sums over the entries' own blocks, kept in `inner`.
+    template <class Find>
+    void pair_inside(const Bags<T>& bags, int32_t b, Find find) {
+        const int32_t f = bags.field[b], inside = n_outputs * k();
+        for (int d = 0; d < inside; d++) suffix[d] = 0;
+        for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++) {
+            const T* p = find(bags.labels[q]);
+            std::memcpy(inner + int64_t(q) * inside, suffix, inside * sizeof(T));
+            for (int c = 0; c < n_outputs; c++)
+                for (int d = 0; d < k(); d++) {
+                    const T e = bags.weights[q] * p[(int64_t(c) * n_fields + f) * k() + d];
+                    T& before = suffix[c * k() + d];
+                    scores[c] += e * before;
+                    before += e;
+                }
+        }
+    }
+
+    // Calls visit(entry, direction, its sum of squares) for every entry of the row.
+    template <class Find, class Visit>
+    inline void directions(const Bags<T>& bags, Find find, Visit visit) {
+        for (int32_t b = 0; b < bags.n; b++) {
+            const int32_t f = bags.field[b];
+            T* o = other + f * pitch;
+            if (n_outputs > 1) {  // each output has its own derivative
+                const int32_t part = n_fields * k();
+                for (int c = 0; c < n_outputs; c++)
+                    scale(o + c * part, gradient[c], o + c * part, part);
+                squares[b] = dot(o, o, length);
+            }
+            const int32_t first = bags.start[b], end = bags.start[b + 1];
+            if (model.intra_field && end > first + 1) {
+                inside_directions(bags, b, find, visit);
+                continue;
+            }
+            for (int32_t q = first; q < end; q++) visit(q, o, squares[b]);
+        }
+    }
+
+    template <class Find, class Visit>
+    void inside_directions(const Bags<T>& bags, int32_t b, Find find, Visit visit) {
+        const int32_t f = bags.field[b], inside = n_outputs * k();
+        for (int d = 0; d < inside; d++) suffix[d] = 0;
+        for (int32_t q = bags.start[b + 1] - 1; q >= bags.start[b]; q--) {
+            const T* p = find(bags.labels[q]);
+            T more = 0;
+            for (int c = 0; c < n_outputs; c++) {
+                const T own = n_outputs > 1 ? gradient[c] : T(1);
+                T* block = diagonal(f, c);
+                for (int d = 0; d < k(); d++) {
+                    const int32_t e = c * k() + d;
+                    block[d] = own * (inner[int64_t(q) * inside + e] + suffix[e]);
+                    more += block[d] * block[d];
+                    suffix[e] += bags.weights[q] *
+                                 p[(int64_t(c) * n_fields + f) * k() + d];
+                }
+            }
+            visit(q, other + f * pitch, squares[b] + more);
+        }
+        clear_diagonal(f);
+    }
+};
+
+template <class T, int K>
+void score_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
+               const Work& work) {
+    Arena arena{work.scratch};
+    Bags<T> bags(rows, cut, work.max_entries, arena);
+    FfmRow<T, K> row(model, cut, work.max_entries, arena);
+    Ahead<T> ahead{rows, cut, model.factors, model.stride,
+                   int(row.length * sizeof(T))};
+    auto find = [&](int64_t label) { return model.factors + label * model.stride; };
+    for (int64_t i = 0; i < rows.n_rows; i++) {
+        bags.read(i);
+        ahead.aim(i + 1);
+        row.score(bags, find, ahead, false);
+        for (int c = 0; c < row.n_outputs; c++)
+            out[i * row.n_outputs + c] = row.scores[c];
+    }
+}
+
+template <class T, int K>
+Progress train_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
+                   const Table<T>& table, const Options<T>& options, const Hot<T>& hot,
+                   T* bias, const T* target, const T* weight, const Work& work) {
+    Arena arena{work.scratch};
+    Bags<T> bags(rows, cut, work.max_entries, arena);
+    FfmRow<T, K> row(model, cut, work.max_entries, arena);
+    const Mover<T> mover{table, options, model.n_outputs};
+    Ahead<T> ahead{rows, cut, table.rows, table.stride, int(table.stride * sizeof(T))};
+    auto find = [&](int64_t label) {
+        if (hot.slot && hot.slot[label] >= 0)
+            return hot.rows + hot.slot[label] * table.stride;
+        return table.rows + label * table.stride;
+    };
+    double loss = 0;
+    for (int64_t i = 0; i < rows.n_rows; i++) {
+        bags.read(i);
+        ahead.aim(i + 1);
+        ahead.aim_far(i, target, weight);
+        row.score(bags, find, ahead, true);
+        const int64_t at = rows.row(i);
+        const T w = weight ? weight[at] : T(1);
+        double part = row_loss(options, row.scores, target[at], row.n_outputs,
+                               row.gradient);
+        bool good = finite(part);
+        if (!good) return {loss, i};
+        loss += double(w) * part;
+        for (int c = 0; c < row.n_outputs; c++) row.gradient[c] *= w;
+        const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
+        row.directions(bags, find, [&](int32_t q, const T* direction, T square) {
+            T* p = find(bags.labels[q]);
+            const T x = bags.weights[q];
+            good &= mover.vector(p, direction, row.length, g * x, square);
+            if (options.fit_linear)
+                for (int c = 0; c < row.n_outputs; c++)
+                    mover.linear(p, row.gradient[c] * x, c);
+        });
+        if (!good) return {loss, i};
+        mover.bias(bias, row.gradient);
+    }
+    return {loss, rows.n_rows};
+}

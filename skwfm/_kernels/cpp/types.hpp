@@ -1,0 +1,141 @@
+// What the kernels take: bare arrays, sizes and options. All rows are canonical CSR
+// rows whose labels were checked to lie in [0, n_columns).
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace skwfm {
+
+enum class Pairs { fm, ffm };
+enum class Loss { squared, logistic, softmax, huber, poisson };
+// How parameters move: AdaGrad with one state per table row or per weight, plain SGD,
+// or FTRL-Proximal for the linear term with AdaGrad per row for the factors.
+enum class Step { adagrad_row, adagrad_weight, sgd, ftrl };
+
+// Some rows of a CSR matrix, in a given order.
+template <class T>
+struct Rows {
+    const int64_t* indptr;
+    const int32_t* indices;
+    const T* values;
+    const int64_t* order;  // null: rows first, first + 1, ...
+    int64_t first, n_rows;
+
+    int64_t row(int64_t i) const { return order ? order[first + i] : first + i; }
+    Rows part(int64_t begin, int64_t end) const {
+        return {indptr, indices, values, order, first + begin, end - begin};
+    }
+};
+
+// Where the bags of a row end. One of the three says it; none: every entry is a bag.
+struct Cut {
+    const int64_t* field_ends;  // last column + 1 of each field, fields in order
+    const int32_t* field_of;    // field of each column, in any order
+    const int64_t* offsets;     // end points of n_rows * n_fields bags, bag after bag
+    int32_t n_fields;
+
+    bool every_entry() const { return !field_ends && !field_of && !offsets; }
+};
+
+// Parameters to score with: a label's vector has n_outputs * [n_fields *] k numbers.
+template <class T>
+struct Model {
+    Pairs pairs;
+    const T* factors;
+    int64_t stride;  // numbers from one label's vector to the next
+    // Linear weights: in the label's row at `linear_offset` where that is >= 0, else in
+    // an array of their own, or null: none.
+    int64_t linear_offset;
+    const T* linear;
+    int64_t linear_stride, linear_output_stride;
+    const T* bias;  // n_outputs numbers, or null
+    int32_t n_factors, n_outputs;
+    bool intra_field;
+
+    int32_t length(int32_t n_fields) const {
+        return n_outputs * n_factors * (pairs == Pairs::ffm ? n_fields : 1);
+    }
+
+    // Adds x times the linear weights of a label, whose row is `p`, to the scores.
+    void add_linear(T* scores, T x, const T* p, int64_t label) const {
+        if (linear_offset >= 0) {
+            for (int c = 0; c < n_outputs; c++) scores[c] += x * p[linear_offset + c];
+        } else if (linear) {
+            const T* a = linear + label * linear_stride;
+            for (int c = 0; c < n_outputs; c++)
+                scores[c] += x * a[c * linear_output_stride];
+        }
+    }
+};
+
+// A training table: one row of `stride` numbers per label holds all that an update
+// touches, in as few cache lines as possible:
+// [vector][linear][linear state][linear z, for FTRL][state][1 / count][pad][states].
+template <class T>
+struct Table {
+    T* rows;
+    int64_t stride;
+    int32_t linear, linear_state, linear_z, state, inverse_count, states;
+};
+
+template <class T>
+struct Options {
+    Loss loss;
+    Step step;
+    T learning_rate, learning_rate_linear;
+    T l2_factors, l2_linear, l1_linear;
+    T huber_delta;
+    bool fit_linear, fit_bias;
+};
+
+// Rows that many samples touch, with one copy per thread; the others are shared.
+template <class T>
+struct Hot {
+    const int32_t* slot;  // per column, -1: not hot; null: no replicas
+    T* rows;
+};
+
+// `done` < n_rows: the score or gradient of that row was not finite; nothing of the
+// row was applied.
+struct Progress {
+    double loss;
+    int64_t done;
+};
+
+// What a thread needs beside the arrays: the most entries of a row, and a block of
+// scratch memory as large as `scratch_bytes` says.
+struct Work {
+    int64_t max_entries;
+    char* scratch;
+};
+
+template <class T>
+int64_t scratch_bytes(const Cut& cut, const Model<T>& model, int64_t max_entries) {
+    const int64_t fields = cut.n_fields, length = model.length(cut.n_fields);
+    const int64_t bags = cut.every_entry() || max_entries < fields ? max_entries : fields;
+    const int64_t integers = 2 * (bags + 1) + fields + 1 + max_entries;
+    int64_t numbers = max_entries + 4 * model.n_outputs;
+    if (model.pairs == Pairs::fm) {
+        numbers += 2 * (bags + 1) * length;
+    } else {
+        const int64_t inside = int64_t(model.n_outputs) * model.n_factors;
+        numbers += fields * (length + 64 / sizeof(T) + 2) + length;
+        numbers += inside * (1 + (model.intra_field ? max_entries : 0));
+    }
+    // No more than 16 parts, each rounded up to cache lines.
+    return integers * int64_t(sizeof(int32_t)) + numbers * int64_t(sizeof(T)) + 17 * 64;
+}
+
+// The same kernels, compiled for one instruction set.
+template <class T>
+struct Kernels {
+    Progress (*train)(const Rows<T>&, const Cut&, const Model<T>&, const Table<T>&,
+                      const Options<T>&, const Hot<T>&, T* bias, const T* target,
+                      const T* weight, const Work&);
+    void (*score)(const Rows<T>&, const Cut&, const Model<T>&, T* out, const Work&);
+};
+
+}  // namespace skwfm
