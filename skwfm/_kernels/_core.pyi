@@ -9,6 +9,27 @@ _Array = npt.NDArray[Any]
 def instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
 def set_instruction_set(name: str) -> None: ...
+def count(
+    *,
+    indptr: _Array,
+    indices: _Array,
+    values: _Array,
+    order: _Array | None,
+    n_rows: int,
+    counts: _Array,
+) -> float: ...
+def start(
+    *,
+    table: _Array,
+    length: int,
+    n_outputs: int,
+    places: list[int],
+    counts: _Array,
+    init_scale: float,
+    state: float,
+    linear_state: float,
+    seed: int,
+) -> None: ...
 def score(
     *,
     field_aware: bool,
@@ -49,6 +70,7 @@ def train(
     n_rows: int,
     target: _Array,
     weight: _Array | None,
+    scores: _Array | None,
     table: _Array,
     bias: _Array,
     places: list[int],

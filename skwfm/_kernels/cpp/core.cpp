@@ -201,13 +201,15 @@ struct Training {
     T* bias;
     const T* target;
     const T* weight;
+    T* scores;  // of each row before its step, or null
 
     Progress alone(const Rows<T>& part, const Hot<T>& hot, T* own_bias,
                    const Work& work) const {
         Model<T> own = model;
         own.bias = own_bias;
+        T* out = scores ? scores + (part.first - rows.first) * model.n_outputs : nullptr;
         return kernels<T>().train(part, cut, own, table, options, hot, own_bias, target,
-                                  weight, work);
+                                  weight, out, work);
     }
 
     Progress run() const {
@@ -251,9 +253,75 @@ Rows<T> rows_of(const Maybe<int64_t>& indptr, const Array<int32_t>& indices,
     return {pointer(indptr), indices.data(), values.data(), pointer(order), first, n_rows};
 }
 
+// Adds one to the count of every label of every row; returns the sum of the squared
+// weights.
+template <class T>
+double count(const Rows<T>& rows, int32_t* counts) {
+    double squares = 0;
+    for (int64_t i = 0; i < rows.n_rows; i++) {
+        const int64_t row = rows.row(i);
+        for (int64_t q = rows.indptr[row]; q < rows.indptr[row + 1]; q++) {
+            counts[rows.indices[q]]++;
+            squares += double(rows.values[q]) * double(rows.values[q]);
+        }
+    }
+    return squares;
+}
+
+// SplitMix64 (Steele, Lea and Flood, 2014): a well-mixed number for every position.
+uint64_t mix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+// Fills `length` numbers with uniform ones of mean 0 and standard deviation `scale`.
+template <class T>
+void draw(T* p, int64_t length, T scale, uint64_t key) {
+    const T width = scale * T(2 * std::sqrt(3.0) / 4294967296.0);
+    for (int64_t d = 0; d < length; d += 2) {
+        const uint64_t x = mix(key + uint64_t(d));
+        p[d] = width * (T(int32_t(uint32_t(x))) + T(0.5));
+        if (d + 1 < length) p[d + 1] = width * (T(int32_t(uint32_t(x >> 32))) + T(0.5));
+    }
+}
+
 template <class T>
 void bind(py::module_& m) {
     using namespace py::literals;
+    m.def(
+        "count",
+        [](Array<int64_t> indptr, Array<int32_t> indices, Array<T> values,
+           Maybe<int64_t> order, int64_t n_rows, Array<int32_t> counts) {
+            const Rows<T> rows{indptr.data(), indices.data(), values.data(),
+                               pointer(order), 0, n_rows};
+            int32_t* out = counts.mutable_data();
+            py::gil_scoped_release release;
+            return count(rows, out);
+        },
+        "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "order"_a.noconvert(), "n_rows"_a, "counts"_a.noconvert());
+    m.def(
+        "start",
+        [](Array<T> table, int length, int n_outputs, std::vector<int> places,
+           Array<int32_t> counts, T init_scale, T state, T linear_state, uint64_t seed) {
+            T* rows = table.mutable_data();
+            const int32_t* n = counts.data();
+            const int64_t n_labels = table.shape(0), stride = table.shape(1);
+            py::gil_scoped_release release;
+            for (int64_t j = 0; j < n_labels; j++) {
+                T* p = rows + j * stride;
+                draw(p, length, init_scale, mix(seed) + uint64_t(j) * uint64_t(length));
+                std::fill(p + length, p + stride, T(0));
+                std::fill_n(p + places[1], n_outputs, linear_state);
+                p[places[3]] = state;
+                p[places[4]] = T(1) / T(std::max(n[j], 1));
+                std::fill(p + std::min<int64_t>(places[5], stride), p + stride, state);
+            }
+        },
+        "table"_a.noconvert(), "length"_a, "n_outputs"_a, "places"_a,
+        "counts"_a.noconvert(), "init_scale"_a, "state"_a, "linear_state"_a, "seed"_a);
     m.def(
         "score",
         [](bool field_aware, int n_factors, int n_fields, int n_outputs, bool intra_field,
@@ -289,7 +357,8 @@ void bind(py::module_& m) {
         [](bool field_aware, int n_factors, int n_fields, int n_outputs, bool intra_field,
            Maybe<int64_t> field_ends, Maybe<int32_t> field_of, Array<int64_t> indptr,
            Array<int32_t> indices, Array<T> values, Maybe<int64_t> order, int64_t first,
-           int64_t n_rows, Array<T> target, Maybe<T> weight, Array<T> table, Array<T> bias,
+           int64_t n_rows, Array<T> target, Maybe<T> weight,
+           std::optional<Array<T>> scores, Array<T> table, Array<T> bias,
            std::vector<int> places, int loss, int step, T learning_rate,
            T learning_rate_linear, T l2_factors, T l2_linear, T l1_linear, T huber_delta,
            bool fit_linear, bool fit_bias, int n_threads, Maybe<int32_t> hot,
@@ -305,7 +374,8 @@ void bind(py::module_& m) {
                  places[4], places[5]},
                 {Loss(loss), Step(step), learning_rate, learning_rate_linear, l2_factors,
                  l2_linear, l1_linear, huber_delta, fit_linear, fit_bias},
-                bias.mutable_data(), target.data(), pointer(weight)};
+                bias.mutable_data(), target.data(), pointer(weight),
+                scores ? scores->mutable_data() : nullptr};
             const int32_t* slots = pointer(slot);
             Progress progress;
             {
@@ -320,7 +390,7 @@ void bind(py::module_& m) {
         "field_ends"_a.noconvert(), "field_of"_a.noconvert(), "indptr"_a.noconvert(),
         "indices"_a.noconvert(), "values"_a.noconvert(), "order"_a.noconvert(), "first"_a,
         "n_rows"_a, "target"_a.noconvert(), "weight"_a.noconvert(),
-        "table"_a.noconvert(), "bias"_a.noconvert(), "places"_a, "loss"_a, "step"_a,
+        "scores"_a.noconvert(), "table"_a.noconvert(), "bias"_a.noconvert(), "places"_a, "loss"_a, "step"_a,
         "learning_rate"_a, "learning_rate_linear"_a, "l2_factors"_a, "l2_linear"_a,
         "l1_linear"_a, "huber_delta"_a, "fit_linear"_a, "fit_bias"_a, "n_threads"_a,
         "hot"_a.noconvert(), "slot"_a.noconvert(), "interval"_a);

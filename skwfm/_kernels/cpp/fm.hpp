@@ -124,7 +124,8 @@ void score_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out
 template <class T, int K>
 Progress train_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
                   const Table<T>& table, const Options<T>& options, const Hot<T>& hot,
-                  T* bias, const T* target, const T* weight, const Work& work) {
+                  T* bias, const T* target, const T* weight, T* scores,
+                  const Work& work) {
     Arena arena{work.scratch};
     Bags<T> bags(rows, cut, work.max_entries, arena);
     FmRow<T, K> row(model, bags.most, arena);
@@ -141,6 +142,9 @@ Progress train_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
         ahead.aim(i + 2);
         ahead.aim_far(i, target, weight);
         row.score(bags, find, ahead, true);
+        if (scores)
+            std::memcpy(scores + i * row.n_outputs, row.scores,
+                        row.n_outputs * sizeof(T));
         const int64_t at = rows.row(i);
         const T w = weight ? weight[at] : T(1);
         double part = row_loss(options, row.scores, target[at], row.n_outputs,

@@ -134,7 +134,7 @@ template <class T>
 struct Kernels {
     Progress (*train)(const Rows<T>&, const Cut&, const Model<T>&, const Table<T>&,
                       const Options<T>&, const Hot<T>&, T* bias, const T* target,
-                      const T* weight, const Work&);
+                      const T* weight, T* scores, const Work&);
     void (*score)(const Rows<T>&, const Cut&, const Model<T>&, T* out, const Work&);
 };
 

@@ -1,0 +1,384 @@
+"""The compiled core: what it takes, from plain arrays and tables to scores and steps.
+
+Rows are those of a canonical CSR matrix, in any order. A `Scheme` says how they are cut
+into bags and which pairs count. Scores come from any factors whose labels lie at a
+constant distance; training needs a `Table`, which keeps all that an update of a label
+touches side by side. Nothing here checks input or words errors.
+
+Without a compiler the package installs without the core: ask `available()`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+try:
+    from skwfm._kernels import _core
+except ImportError:  # installed without a compiler
+    _core = None  # type: ignore[assignment]
+
+__all__ = [
+    "Options",
+    "Rows",
+    "Scheme",
+    "Table",
+    "Threads",
+    "available",
+    "count_labels",
+    "score",
+    "train",
+]
+
+LOSSES = {"squared": 0, "logistic": 1, "softmax": 2, "huber": 3, "poisson": 4}
+STEPS = {"adagrad": 0, "adagrad_weight": 1, "sgd": 2, "ftrl": 3}
+
+CACHE_LINE = 64
+# Labels that threads have copies of, and rows per thread between two merges.
+HOT_LABELS = 2048
+MERGE_ROWS = 2048
+# Labels moved at a time when a table becomes plain arrays.
+COMPACT_ROWS = 2**14
+
+Array = npt.NDArray[Any]
+
+
+def available() -> bool:
+    """Tell whether this installation has the compiled core."""
+    return _core is not None
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How rows are cut into bags, and the pairs that count.
+
+    Parameters
+    ----------
+    field_aware : bool
+        FFM instead of FM.
+    n_factors, n_fields, n_outputs : int
+        Length k, fields F (of the table, for an FFM), and scores per row C.
+    intra_field : bool
+        Pairs inside a field count.
+    field_ends : array of int64, shape (n_fields,), or None
+        Last column of each field plus one, where the columns of each field stand
+        together, in the order of the fields.
+    field_of : array of int32, shape (n_columns,), or None
+        The field of each column, otherwise. An FM with neither counts all pairs.
+    """
+
+    field_aware: bool
+    n_factors: int
+    n_fields: int
+    n_outputs: int = 1
+    intra_field: bool = False
+    field_ends: Array | None = None
+    field_of: Array | None = None
+
+    @classmethod
+    def of_fields(cls, field_ids: Array, is_sorted: bool, **sizes: Any) -> Scheme:
+        """Return the scheme of a field id per column."""
+        if not is_sorted:
+            return cls(field_of=np.ascontiguousarray(field_ids, np.int32), **sizes)
+        fields = np.arange(sizes["n_fields"])
+        ends = np.searchsorted(field_ids, fields, side="right")
+        return cls(field_ends=ends.astype(np.int64), **sizes)
+
+    @property
+    def length(self) -> int:
+        """Numbers in a label's vector."""
+        fields = self.n_fields if self.field_aware else 1
+        return self.n_outputs * fields * self.n_factors
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the fields as arguments of the core."""
+        return vars(self)
+
+
+class Rows(NamedTuple):
+    """Rows of a canonical CSR matrix; those that matter, in the order to take them."""
+
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    values: Array
+    order: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, X: Any, order: Any = None) -> Rows:
+        """Share the arrays of a CSR matrix; only wide indices are copied."""
+        if order is not None:
+            order = np.ascontiguousarray(order, np.int64)
+        indices = np.ascontiguousarray(X.indices, np.int32)
+        indptr = np.ascontiguousarray(X.indptr, np.int64)
+        return cls(indptr, indices, np.ascontiguousarray(X.data), order)
+
+    def __len__(self) -> int:
+        """Return the number of rows taken."""
+        return len(self.indptr) - 1 if self.order is None else len(self.order)
+
+
+def count_labels(rows: Rows, n_columns: int) -> tuple[npt.NDArray[np.int32], float]:
+    """Return how many rows have each label, and the mean squared norm of a row."""
+    counts = np.zeros(n_columns, np.int32)
+    squares = _core.count(**rows._asdict(), n_rows=len(rows), counts=counts)
+    return counts, squares / max(len(rows), 1)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to minimise and how; rates are those of the parameters themselves."""
+
+    loss: str
+    step: str
+    """``"adagrad"`` (a state per label), ``"adagrad_weight"``, ``"sgd"``, ``"ftrl"``."""
+    learning_rate: float
+    learning_rate_linear: float
+    l2_factors: float = 0.0
+    """Relative to the sum of the losses: every row with a label takes its share."""
+    l2_linear: float = 0.0
+    l1_linear: float = 0.0
+    huber_delta: float = 1.0
+    fit_linear: bool = True
+    fit_bias: bool = True
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the fields as arguments of the core."""
+        codes = {"loss": LOSSES[self.loss], "step": STEPS[self.step]}
+        return {**vars(self), **codes}
+
+
+def score(
+    scheme: Scheme,
+    rows: Rows,
+    factors: Array,
+    linear: Array | None,
+    bias: Array | None,
+    *,
+    n_threads: int = 1,
+) -> Array:
+    """Score rows: the same bits whatever `n_threads`, and whatever other rows there are.
+
+    Parameters
+    ----------
+    scheme : Scheme
+        Cut and pairs.
+    rows : Rows
+        Rows to score.
+    factors : array of shape (n_columns, scheme.length)
+        Vectors; those of different labels may lie apart.
+    linear : array of shape (n_columns, n_outputs) or None
+        Linear coefficients, with any strides.
+    bias : array of shape (n_outputs,) or None
+        Intercept.
+    n_threads : int, default=1
+        Threads to split the rows over.
+
+    Returns
+    -------
+    array of shape (n_rows, n_outputs), of the dtype of `factors`
+    """
+    out = np.empty((len(rows), scheme.n_outputs), factors.dtype)
+    _core.score(
+        **scheme.arguments(),
+        **rows._asdict(),
+        offsets=None,
+        first=0,
+        n_rows=len(rows),
+        factors=factors,
+        linear=linear,
+        linear_offset=-1,
+        bias=bias,
+        out=out,
+        n_threads=n_threads,
+    )
+    return out
+
+
+class Table:
+    """Parameters and optimizer states of all labels, a few cache lines for each.
+
+    A row holds ``[vector][linear][linear state][linear z][state][1 / count]`` and, with
+    a state per weight, those on cache lines of their own. `factors` and `linear` are
+    views; `bias` holds the intercepts and then their states.
+    """
+
+    def __init__(
+        self, scheme: Scheme, n_columns: int, dtype: Any, step: str = "adagrad"
+    ) -> None:
+        self.scheme = scheme
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        length, n_outputs = scheme.length, scheme.n_outputs
+        linear_z = length + 2 * n_outputs
+        state = linear_z + (n_outputs if step == "ftrl" else 0)
+        states = _padded(state + 2, self.dtype)
+        stride = states
+        if step == "adagrad_weight":
+            stride += _padded(length, self.dtype)
+        self.places = [length, length + n_outputs, linear_z, state, state + 1, states]
+        per_line = CACHE_LINE // self.dtype.itemsize
+        self._buffer: Array = np.empty(n_columns * stride + per_line, self.dtype)
+        shift = -self._buffer.ctypes.data // self.dtype.itemsize % per_line
+        part = self._buffer[shift : shift + n_columns * stride]
+        self.rows: Array = part.reshape(n_columns, stride)
+        self.bias: Array = np.zeros(2 * n_outputs, self.dtype)
+
+    @property
+    def factors(self) -> Array:
+        """The vectors, shape (n_columns, length)."""
+        return self.rows[:, : self.scheme.length]
+
+    @property
+    def linear(self) -> Array:
+        """The linear coefficients, shape (n_columns, n_outputs)."""
+        return self.rows[:, self.places[0] : self.places[0] + self.scheme.n_outputs]
+
+    def start(
+        self,
+        counts: npt.NDArray[np.int32],
+        bias: Array,
+        *,
+        init_scale: float,
+        state: float,
+        linear_state: float,
+        seed: int,
+    ) -> None:
+        """Draw the factors and set the states.
+
+        Parameters
+        ----------
+        counts : array of int32, shape (n_columns,)
+            Rows with each label: each of them takes its share of the penalty.
+        bias : array of shape (n_outputs,)
+            Intercepts to start from.
+        init_scale : float
+            Standard deviation of the factors, which are uniform.
+        state, linear_state : float
+            AdaGrad's sums of squares to start from.
+        seed : int
+            Decides the factors.
+        """
+        self.bias[: self.scheme.n_outputs] = bias
+        self.bias[self.scheme.n_outputs :] = linear_state
+        _core.start(
+            table=self.rows,
+            length=self.scheme.length,
+            n_outputs=self.scheme.n_outputs,
+            places=self.places,
+            counts=counts,
+            init_scale=init_scale,
+            state=state,
+            linear_state=linear_state,
+            seed=seed,
+        )
+
+    def compact(self) -> tuple[Array, Array]:
+        """Return factors and linear coefficients as plain arrays; the table is gone.
+
+        The factors take the place of the table unless someone else still looks at it.
+        """
+        factors, linear = self.factors, np.ascontiguousarray(self.linear)
+        shape, length = factors.shape, self.scheme.length
+        del self.rows
+        buffer = self.__dict__.pop("_buffer")
+        # Two names and the view `factors` (its base), beside the argument itself.
+        if sys.getrefcount(buffer) > 3:
+            return np.ascontiguousarray(factors), linear
+        for start in range(0, shape[0], COMPACT_ROWS):
+            part = factors[start : start + COMPACT_ROWS].ravel()
+            buffer[start * length : start * length + part.size] = part
+        del factors
+        buffer.resize(shape[0] * length, refcheck=False)
+        return buffer.reshape(shape), linear
+
+
+def _padded(size: int, dtype: np.dtype[Any]) -> int:
+    """Return the size of rows of which none lies on more cache lines than it must."""
+    n_bytes = size * dtype.itemsize
+    line = CACHE_LINE // 2 if n_bytes <= CACHE_LINE // 2 else CACHE_LINE
+    return -(-n_bytes // line) * line // dtype.itemsize
+
+
+class Threads(NamedTuple):
+    """How several threads train: each has copies of the labels that most rows have."""
+
+    n_threads: int = 1
+    hot: npt.NDArray[np.int32] | None = None
+    """Labels with copies."""
+    slot: npt.NDArray[np.int32] | None = None
+    """Place of each label in `hot`, or -1."""
+    interval: int = MERGE_ROWS
+    """Rows per thread between two merges of the copies."""
+
+    @classmethod
+    def of(cls, n_threads: int, counts: npt.NDArray[np.int32]) -> Threads:
+        """Return the plan for rows whose labels occur so many times."""
+        if n_threads == 1:
+            return cls()
+        n_hot = min(HOT_LABELS, len(counts))
+        hot = np.argpartition(counts, len(counts) - n_hot)[-n_hot:].astype(np.int32)
+        slot = np.full(len(counts), -1, np.int32)
+        slot[hot] = np.arange(n_hot, dtype=np.int32)
+        return cls(n_threads, hot, slot)
+
+
+ALONE = Threads()
+
+
+def train(
+    table: Table,
+    rows: Rows,
+    target: Array,
+    weight: Array | None,
+    options: Options,
+    *,
+    first: int = 0,
+    n_rows: int | None = None,
+    scores: Array | None = None,
+    threads: Threads = ALONE,
+) -> tuple[float, int]:
+    """Take one step per row, for some consecutive rows of an order.
+
+    Parameters
+    ----------
+    table : Table
+        Changed in place.
+    rows : Rows
+        All rows, in the order to take them.
+    target, weight : arrays of shape (rows of the matrix,)
+        Coded targets and weights, of the table's dtype; `weight` may be None.
+    options : Options
+        Loss, rates and penalties.
+    first, n_rows : int
+        Which part of the order to take.
+    scores : array of shape (n_rows, n_outputs), optional
+        Receives the score of each row before its step.
+    threads : Threads
+        With one thread the result is reproducible to the bit.
+
+    Returns
+    -------
+    loss : float
+        Sum of the losses before each step.
+    done : int
+        Rows taken. Fewer than `n_rows`: the score or the gradient of the next one was
+        not finite.
+    """
+    result: tuple[float, int] = _core.train(
+        **table.scheme.arguments(),
+        **rows._asdict(),
+        **options.arguments(),
+        first=first,
+        n_rows=len(rows) - first if n_rows is None else n_rows,
+        target=target,
+        weight=weight,
+        scores=scores,
+        table=table.rows,
+        bias=table.bias,
+        places=table.places,
+        **threads._asdict(),
+    )
+    return result
