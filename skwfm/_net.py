@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.utils import noop
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import Dataset
@@ -29,7 +30,15 @@ from skwfm._model import as_tensor
 from skwfm._solvers import Solver, param_groups
 from skwfm._validation import warn_diverged
 
-__all__ = ["BagDataset", "BagNet", "Batch", "slice_batch", "stopping_callbacks"]
+__all__ = [
+    "FINAL_STEP",
+    "BagDataset",
+    "BagNet",
+    "Batch",
+    "Keeper",
+    "slice_batch",
+    "stopping_callbacks",
+]
 
 # The step ends at this share of its start.
 FINAL_STEP = 0.01
@@ -132,46 +141,83 @@ class BatchIterator:
             yield self.dataset.take(rows if order is None else order[rows])
 
 
-class FiniteGuard(Callback):
-    """Stop at a loss or parameter that is not finite, and go back to the last good.
+class Keeper(EarlyStopping):
+    """Stop in time, and go back to the best epoch or to the last good one.
 
-    Cost: one copy of the parameters per epoch.
+    Training stops when the loss watched has not improved for some epochs, or at a loss
+    or parameter that is not finite. A subclass of skorch's early stopping that lets the
+    other callbacks see the last epoch.
+
+    Parameters
+    ----------
+    monitor : str
+        The loss to watch.
+    patience : int
+        Epochs without improvement.
+    threshold : float
+        Relative improvement that counts.
+    keep : "best", "last" or None
+        Which epoch to have one copy of; none where the parameters are large and each
+        step keeps them finite.
+    keep_start : bool
+        Copy the parameters before the first epoch too.
     """
+
+    def __init__(
+        self,
+        monitor: str,
+        patience: int,
+        threshold: float,
+        keep: str | None = "last",
+        keep_start: bool = True,
+    ) -> None:
+        super().__init__(monitor, patience, threshold, sink=noop)
+        self.keep, self.keep_start = keep, keep_start
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Remember the start."""
-        self.good_, self.epoch_ = _snapshot(net), 0
+        super().on_train_begin(net, **kwargs)
+        self.copy_: dict[str, Tensor] | None = None
+        self.epoch_ = 0
+        if self.keep_start and self.keep:
+            self._take(net)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Keep the parameters, or restore the last ones kept and stop."""
-        loss = net.history[-1, "train_loss"]
-        state = net.module_.state_dict().values()
-        if np.isfinite(loss) and all(bool(part.isfinite().all()) for part in state):
-            self.good_, self.epoch_ = _snapshot(net), len(net.history)
+        """Compare the epoch with the best one so far, and keep it or go back."""
+        if not net.is_finite():
+            warn_diverged(len(net.history), net.history[-1, "train_loss"], net.lr)
+            self._restore(net)
+            net.stop_was_asked_ = True
             return
-        net.module_.load_state_dict(self.good_)
-        warn_diverged(len(net.history), loss, net.lr)
-        net.stop_was_asked_ = True
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Undo an epoch that Ctrl-C cut short."""
-        if net.interrupted_:
-            net.module_.load_state_dict(self.good_)
-
-
-class Stopping(EarlyStopping):
-    """skorch's early stopping, which lets the other callbacks see the last epoch."""
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Compare the epoch with the best one so far."""
         try:
             super().on_epoch_end(net, **kwargs)
         except KeyboardInterrupt:
             net.stop_was_asked_ = True
+        if self.keep != "best" or self.misses_ == 0:
+            self._take(net)
 
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Go back to the best epoch; undo one that Ctrl-C cut short."""
+        if self.keep == "best" or net.interrupted_:
+            self._restore(net)
 
-def _snapshot(net: Any) -> dict[str, Tensor]:
-    return {name: part.clone() for name, part in net.module_.state_dict().items()}
+    def _take(self, net: Any) -> None:
+        self.epoch_ = len(net.history)
+        if self.keep is None:
+            return
+        state = net.module_.state_dict()
+        if self.copy_ is None:
+            # Compact even where the parameters are views of a wider table.
+            self.copy_ = {
+                name: part.clone(memory_format=torch.contiguous_format)
+                for name, part in state.items()
+            }
+        for name, part in state.items():
+            self.copy_[name].copy_(part)
+
+    def _restore(self, net: Any) -> None:
+        if self.copy_ is not None:
+            net.module_.load_state_dict(self.copy_)
 
 
 class BagNet(NeuralNet):
@@ -298,9 +344,13 @@ class BagNet(NeuralNet):
 
     def kept_epoch(self) -> int:
         """Return the epoch, from 1, whose parameters were kept; 0 is the start."""
-        callbacks = dict(self.callbacks_)
-        stop, guard = callbacks["skwfm_stop"], callbacks["skwfm_finite"]
-        return int(stop.best_epoch_ if stop.load_best else guard.epoch_)
+        return int(dict(self.callbacks_)["skwfm_keep"].epoch_)
+
+    def is_finite(self) -> bool:
+        """Tell whether the last epoch left a finite loss and finite parameters."""
+        state = self.module_.state_dict().values()
+        loss_is_finite = np.isfinite(self.history[-1, "train_loss"])
+        return bool(loss_is_finite and all(part.isfinite().all() for part in state))
 
     def _penalty(self) -> Tensor:
         total: Any = 0.0
@@ -320,16 +370,15 @@ def stopping_callbacks(
     tol: float,
     learning_rate: float,
 ) -> list[tuple[str, Callback]]:
-    """Return the callbacks of every fit: guard, stopping rule, falling step."""
-    stop = Stopping(
+    """Return the callbacks of every fit: what stops and keeps, and the falling step."""
+    keeper = Keeper(
         monitor="valid_loss" if early_stopping else "train_loss",
         # A full-batch loss does not fluctuate: the first stall is the last.
         patience=1 if solver.full_batch and not early_stopping else patience,
         threshold=tol,
-        load_best=early_stopping,
-        sink=lambda *args, **kwargs: None,
+        keep="best" if early_stopping else "last",
     )
-    callbacks = [("skwfm_finite", FiniteGuard()), ("skwfm_stop", stop)]
+    callbacks: list[tuple[str, Callback]] = [("skwfm_keep", keeper)]
     if not solver.full_batch:
         falling = LRScheduler(
             CosineAnnealingLR, T_max=max_iter, eta_min=FINAL_STEP * learning_rate

@@ -99,7 +99,8 @@ class Scheme:
         return vars(self)
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True)
+class Rows:
     """Rows of a canonical CSR matrix; those that matter, in the order to take them."""
 
     indptr: npt.NDArray[np.int64]
@@ -108,13 +109,16 @@ class Rows(NamedTuple):
     order: npt.NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, X: Any, order: Any = None) -> Rows:
+    def of(cls, X: Any) -> Rows:
         """Share the arrays of a CSR matrix; only wide indices are copied."""
-        if order is not None:
-            order = np.ascontiguousarray(order, np.int64)
         indices = np.ascontiguousarray(X.indices, np.int32)
         indptr = np.ascontiguousarray(X.indptr, np.int64)
-        return cls(indptr, indices, np.ascontiguousarray(X.data), order)
+        return cls(indptr, indices, np.ascontiguousarray(X.data))
+
+    def reordered(self, order: Array) -> Rows:
+        """Return rows at some positions of the matrix, sharing the arrays."""
+        order = np.ascontiguousarray(order, np.int64)
+        return Rows(self.indptr, self.indices, self.values, order)
 
     def __len__(self) -> int:
         """Return the number of rows taken."""
@@ -124,7 +128,7 @@ class Rows(NamedTuple):
 def count_labels(rows: Rows, n_columns: int) -> tuple[npt.NDArray[np.int32], float]:
     """Return how many rows have each label, and the mean squared norm of a row."""
     counts = np.zeros(n_columns, np.int32)
-    squares = _core.count(**rows._asdict(), n_rows=len(rows), counts=counts)
+    squares = _core.count(**vars(rows), n_rows=len(rows), counts=counts)
     return counts, squares / max(len(rows), 1)
 
 
@@ -184,7 +188,7 @@ def score(
     out = np.empty((len(rows), scheme.n_outputs), factors.dtype)
     _core.score(
         **scheme.arguments(),
-        **rows._asdict(),
+        **vars(rows),
         offsets=None,
         first=0,
         n_rows=len(rows),
@@ -369,7 +373,7 @@ def train(
     """
     result: tuple[float, int] = _core.train(
         **table.scheme.arguments(),
-        **rows._asdict(),
+        **vars(rows),
         **options.arguments(),
         first=first,
         n_rows=len(rows) - first if n_rows is None else n_rows,
