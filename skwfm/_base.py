@@ -1,8 +1,8 @@
 """What the estimators share: fit and predict, from raw input to numpy state.
 
-fit: check and encode X -> canonical CSR and its field map -> coded target -> torch
-module -> skorch net -> fitted numpy arrays in the units of y. predict: the same module
-on the fitted arrays, over bounded slices of rows; it stores nothing.
+fit: check and encode X -> canonical CSR and its field map -> coded target -> training
+-> fitted numpy arrays in the units of y. predict: the compiled core on the fitted
+arrays, or the torch module on bounded slices of rows; it stores nothing.
 
 Fitted arrays: ``intercept_``, ``coef_`` and ``factors_``. With C > 2 classes ``coef_``
 has shape (C, n_columns), and ``factors_`` an axis of C after the columns.
@@ -10,31 +10,33 @@ has shape (C, n_columns), and ``factors_`` an axis of C after the columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from joblib import effective_n_jobs
 from scipy.sparse import csr_matrix, issparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_consistent_length, check_random_state, check_X_y
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skwfm import _validation as val
-from skwfm._bags import canonical_csr, merge_rows
+from skwfm._bags import canonical_csr
 from skwfm._compose import FieldTransformer
 from skwfm._default_fields import needs_encoding
 from skwfm._device import resolve_device
 from skwfm._fields import FieldMap, resolve_fields
-from skwfm._losses import Loss, Target
+from skwfm._kernels import compiled
+from skwfm._losses import Loss
 from skwfm._model import Layout
-from skwfm._net import BagDataset, BagNet, Batch, slice_batch, stopping_callbacks
-from skwfm._solvers import SOLVERS, Solver, auto_batch_size, choose_solver
+from skwfm._net import Batch, slice_batch
+from skwfm._solvers import SOLVERS
+from skwfm._training import Fitted, Problem, train
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["BaseWeightedFM"]
@@ -42,9 +44,8 @@ __all__ = ["BaseWeightedFM"]
 # Rows, and values of bag sums, in one slice of predict: this bounds its memory.
 PREDICT_ROWS = 2**14
 PREDICT_VALUES = 2**22
-# Up to so many rows the penalty does more good than rows held out (five of six
-# comparisons in benchmarks/results); a field-aware model overfits sooner.
-EARLY_STOPPING_ROWS = {"fm": 200_000, "ffm": 10_000}
+# Rows of another dtype than the factors' that are converted at a time.
+CONVERT_ROWS = 2**14
 
 # scikit-learn's part of the checks; ours of finiteness names the row and the column.
 _CHECKS = {
@@ -66,10 +67,16 @@ class BaseWeightedFM(BaseEstimator):
         "fields": [StrOptions({"auto"}), "array-like", FieldMap],
         "intra_field": ["boolean"],
         "solver": [StrOptions({"auto", *SOLVERS})],
+        "adagrad_state": [StrOptions({"row", "weight"})],
         "learning_rate": [
             StrOptions({"auto"}),
             Interval(Real, 0, None, closed="neither"),
         ],
+        "learning_rate_linear": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "l1_linear": [Interval(Real, 0, None, closed="left")],
         "l2_linear": [Interval(Real, 0, None, closed="left")],
         "l2_factors": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -86,6 +93,7 @@ class BaseWeightedFM(BaseEstimator):
         "tol": [Interval(Real, 0, None, closed="left")],
         "callbacks": [list, None],
         "device": [str],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -97,7 +105,10 @@ class BaseWeightedFM(BaseEstimator):
         fields: Any = "auto",
         intra_field: bool = False,
         solver: str = "auto",
+        adagrad_state: str = "row",
         learning_rate: float | str = "auto",
+        learning_rate_linear: float | str = "auto",
+        l1_linear: float = 0.0,
         l2_linear: float = 5.0,
         l2_factors: float = 20.0,
         max_iter: int = 20,
@@ -111,6 +122,7 @@ class BaseWeightedFM(BaseEstimator):
         tol: float = 1e-4,
         callbacks: list[Any] | None = None,
         device: str = "auto",
+        n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -118,7 +130,10 @@ class BaseWeightedFM(BaseEstimator):
         self.fields = fields
         self.intra_field = intra_field
         self.solver = solver
+        self.adagrad_state = adagrad_state
         self.learning_rate = learning_rate
+        self.learning_rate_linear = learning_rate_linear
+        self.l1_linear = l1_linear
         self.l2_linear = l2_linear
         self.l2_factors = l2_factors
         self.max_iter = max_iter
@@ -132,6 +147,7 @@ class BaseWeightedFM(BaseEstimator):
         self.tol = tol
         self.callbacks = callbacks
         self.device = device
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -190,7 +206,10 @@ class BaseWeightedFM(BaseEstimator):
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
         val.check_classes_left(loss.n_classes, values)
-        self._train(matrix, values, weights, loss, eval_set, dtype)
+        problem = Problem(
+            matrix, values, weights, loss, eval_set, self._layout(self.n_factors), dtype
+        )
+        self._keep(train(self, problem, check_random_state(self.random_state)))
         return self
 
     def _learn_input(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
@@ -228,65 +247,6 @@ class BaseWeightedFM(BaseEstimator):
         check_consistent_length(matrix, values)
         return matrix, values
 
-    def _train(
-        self,
-        X: Any,
-        values: Array,
-        weights: Array,
-        loss: Loss,
-        eval_set: tuple[Any, Array] | None,
-        dtype: np.dtype[Any],
-    ) -> None:
-        """Train on rows of positive weight and set the fitted state."""
-        rng = check_random_state(self.random_state)
-        layout = self._layout(self.n_factors)
-        solver = choose_solver(
-            self.solver,
-            n_rows=X.shape[0],
-            n_parameters=X.shape[1] * layout.values_per_label * loss.n_outputs,
-            values_per_row=layout.values_per_row(loss.n_outputs, X.nnz / X.shape[0]),
-        )
-        if solver.full_batch:
-            X, values, weights = merge_rows(X.astype(np.float64), values, weights)
-        target = loss.encode(values, weights, center=self.fit_intercept)
-        if solver.full_batch or not target.fits_float32:
-            dtype = np.dtype(np.float64)
-        cut = layout.cut()
-        rows = BagDataset(X.astype(dtype, copy=False), cut, target, weights)
-        train, valid = rows, None
-        if eval_set is not None:
-            matrix, y = eval_set
-            coded = target._replace(values=target.code(y))
-            valid = BagDataset(matrix.astype(dtype), cut, coded, np.ones(len(y)))
-        elif self._holds_rows_out(len(rows), solver):
-            train, valid = self._split(rows, loss.n_classes, rng)
-        module = self._start(layout, X.shape[1], target, rng, dtype)
-        net = self._net(module, loss, solver, train, valid, rng, layout)
-        net.fit(train, None)
-        if net.interrupted_:
-            if net.n_epochs() == 0:
-                raise KeyboardInterrupt
-            val.warn_interrupted(net.kept_epoch())
-        self._keep_history(net)
-        self._keep_parameters(net.module_, target)
-
-    def _split(
-        self, rows: BagDataset, n_classes: int, rng: np.random.RandomState
-    ) -> tuple[BagDataset, BagDataset]:
-        """Return the rows to learn from and those to stop by."""
-        n_valid = val.check_validation_part(self.validation_fraction, len(rows))
-        codes = val.strata(rows.target, n_valid) if n_classes else None
-        train, valid = train_test_split(
-            np.arange(len(rows)), test_size=n_valid, random_state=rng, stratify=codes
-        )
-        return rows.part(train), rows.part(valid)
-
-    def _holds_rows_out(self, n_rows: int, solver: Solver) -> bool:
-        if self.early_stopping != "auto":
-            return bool(self.early_stopping)
-        enough = n_rows > EARLY_STOPPING_ROWS[self._interactions]
-        return enough and not solver.full_batch
-
     def _layout(self, n_factors: int) -> Layout:
         return Layout(
             self._interactions,
@@ -296,106 +256,42 @@ class BaseWeightedFM(BaseEstimator):
             self.intra_field_,
         )
 
-    def _start(
-        self,
-        layout: Layout,
-        n_columns: int,
-        target: Target,
-        rng: np.random.RandomState,
-        dtype: np.dtype[Any],
-    ) -> FactorModule:
-        """Return the module to train: small random factors, no linear term."""
-        n_outputs = len(target.start)
-        draw = np.random.default_rng(rng.randint(2**31))
-        shape = (n_columns, layout.values_per_label * n_outputs)
-        table = draw.standard_normal(shape, dtype=dtype)
-        table *= self.init_scale
-        linear = np.zeros((n_columns, n_outputs), dtype) if self.fit_linear else None
-        bias = target.start.astype(dtype) if self.fit_intercept else None
-        return layout.build(table, linear, bias)
-
-    def _net(
-        self,
-        module: FactorModule,
-        loss: Loss,
-        solver: Solver,
-        train: BagDataset,
-        valid: BagDataset | None,
-        rng: np.random.RandomState,
-        layout: Layout,
-    ) -> BagNet:
-        learning_rate = self.learning_rate
-        if learning_rate == "auto":
-            learning_rate = solver.learning_rate[self._interactions]
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            mean_entries = train.X.nnz / len(train)
-            values = layout.values_per_row(loss.n_outputs, mean_entries)
-            batch_size = auto_batch_size(len(train), values)
-        stopping = stopping_callbacks(
-            solver=solver,
-            early_stopping=valid is not None and self.early_stopping is not False,
-            max_iter=self.max_iter,
-            patience=self.n_iter_no_change,
-            tol=self.tol,
-            learning_rate=float(learning_rate),
-        )
-        # The penalties are relative to the sum of the losses, the loss is a mean.
-        decay = {"bag.emb.weight": self.l2_factors, "linear": self.l2_linear}
-        device = self.device
-        if solver.full_batch and device == "auto":
-            device = "cpu"  # few rows
-        return BagNet(
-            module,
-            loss,
-            solver=solver,
-            weight_decay={key: l2 / train.total_weight for key, l2 in decay.items()},
-            random_state=rng,
-            valid=valid,
-            lr=learning_rate,
-            max_epochs=self.max_iter,
-            batch_size=batch_size,
-            # Ours first: a user's that stops must not hide the epoch from them.
-            callbacks=[*stopping, *(self.callbacks or [])],
-            device=str(resolve_device(device, float64=solver.full_batch)),
-            verbose=int(self.verbose),
-        )
-
-    def _keep_history(self, net: BagNet) -> None:
-        self.history_ = net.curves()
-        self.n_iter_ = net.n_epochs()
-        self.best_iter_ = net.kept_epoch()
-
-    def _keep_parameters(self, module: torch.nn.Module, target: Target) -> None:
+    def _keep(self, fitted: Fitted) -> None:
         """Set the fitted arrays, in the units of y."""
-        state = {
-            name: part.detach().cpu().numpy()
-            for name, part in module.state_dict().items()
-        }
-        table = state["bag.emb.weight"]
+        target, table = fitted.target, fitted.table
         n_columns, n_outputs = len(table), len(target.start)
         # A pair term is a product of two factors: each takes half of the unit.
         table *= np.sqrt(target.scale)
-        linear = state.get("linear", np.zeros((n_columns, n_outputs), table.dtype))
+        linear, bias = fitted.linear, fitted.bias
+        if linear is None:
+            linear = np.zeros((n_columns, n_outputs), table.dtype)
+        if bias is None:
+            bias = np.zeros(n_outputs, table.dtype)
         coef = (linear * np.asarray(target.scale, table.dtype)).T
-        bias = state.get("bias", np.zeros(n_outputs, table.dtype))
         intercept = bias * target.scale + target.shift
         outputs = () if n_outputs == 1 else (n_outputs,)
         fields = (self.n_fields_,) if self._interactions == "ffm" else ()
         self.coef_ = coef if outputs else coef[0]
-        self.intercept_ = intercept.astype(table.dtype)
+        self.intercept_: Any = intercept.astype(table.dtype)
         if not outputs:
             self.intercept_ = float(intercept[0])
         self.factors_ = table.reshape(n_columns, *outputs, *fields, -1)
+        self.history_ = fitted.history
+        self.n_iter_, self.best_iter_ = fitted.n_iter, fitted.best_iter
+
+    def _parameters(self) -> tuple[Array, Array, Array]:
+        """Return factors (n_columns, -1), linear (n_columns, C) and bias (C,)."""
+        table = self.factors_.reshape(len(self.factors_), -1)
+        linear = np.atleast_2d(self.coef_).T
+        bias = np.atleast_1d(np.asarray(self.intercept_, dtype=table.dtype))
+        return table, linear, bias
 
     @property
     def module_(self) -> FactorModule:
         """The torch module of the fitted arrays, on the CPU, sharing their memory."""
         check_is_fitted(self, "factors_")
-        table = self.factors_.reshape(len(self.factors_), -1)
-        linear = np.atleast_2d(self.coef_).T
-        bias = np.atleast_1d(np.asarray(self.intercept_, dtype=table.dtype))
-        return self._layout(self.factors_.shape[-1]).build(table, linear, bias)
+        layout = self._layout(self.factors_.shape[-1])
+        return layout.build(*self._parameters())
 
     def _checked(self, X: Any) -> Any:
         """Encode and check X against what was fitted; return a canonical CSR."""
@@ -426,19 +322,44 @@ class BaseWeightedFM(BaseEstimator):
     def _scores(self, X: Any) -> Array:
         """Return the scores of raw input, shape (n_samples, n_outputs)."""
         check_is_fitted(self, "factors_")
-        matrix = self._checked(X).astype(self.factors_.dtype, copy=False)
-        float64 = matrix.dtype == np.float64
-        device = resolve_device(self.device, fallback=True, float64=float64)
+        matrix = self._checked(X)
+        wide = self.factors_.dtype == np.float64
+        device = resolve_device(self.device, fallback=True, float64=wide)
+        if device.type == "cpu" and compiled.available():
+            scores = self._core_scores(matrix)
+        else:
+            scores = self._torch_scores(matrix, device)
+        val.check_finite_scores(scores)
+        return scores
+
+    def _core_scores(self, X: Any) -> Array:
+        """Score rows in the compiled core: a row the same, alone or among others."""
+        layout = self._layout(self.factors_.shape[-1])
+        table, linear, bias = self._parameters()
+        scheme = layout.scheme(len(bias))
+        n_threads = effective_n_jobs(self.n_jobs)
+        parts: Iterable[Any] = [X]
+        if X.dtype != table.dtype:  # converted in parts, to bound the memory
+            cuts = range(0, X.shape[0], CONVERT_ROWS)
+            parts = (X[cut : cut + CONVERT_ROWS].astype(table.dtype) for cut in cuts)
+        scores = [
+            compiled.score(
+                scheme, compiled.Rows.of(part), table, linear, bias, n_threads=n_threads
+            )
+            for part in parts
+        ]
+        return scores[0] if len(scores) == 1 else np.concatenate(scores)
+
+    def _torch_scores(self, X: Any, device: torch.device) -> Array:
+        """Score rows in torch, in slices of bounded memory."""
         module = self.module_.to(device)
         with torch.no_grad():
             parts = [
                 module.score_flat(*batch.to(device).parts, batch.n_fields)
-                for batch in self._slices(matrix)
+                for batch in self._slices(X.astype(self.factors_.dtype, copy=False))
             ]
             scores: Array = torch.cat(parts).cpu().numpy()
-        scores = scores.reshape(matrix.shape[0], -1)
-        val.check_finite_scores(scores)
-        return scores
+        return scores.reshape(X.shape[0], -1)
 
     def _slices(self, X: Any) -> Iterator[Batch]:
         """Yield batches of consecutive rows, small enough to bound the memory."""

@@ -33,12 +33,26 @@ class WeightedFMRegressor(WeightedRegressor):
         too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
-        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
+    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+        ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
+        AdaGrad for the factors) take a step per row in the compiled core; without it,
+        or on another device than the CPU, the first two are torch's on mini-batches.
+        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
+        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
+        in the core, else ``"adam"``.
+    adagrad_state : {"row", "weight"}, default="row"
+        AdaGrad in the core: a state for the whole vector of a label, which halves the
+        memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.02 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
+        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
+        0.2). Elsewhere: 0.02 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+    learning_rate_linear : float or "auto", default="auto"
+        The same for linear coefficients and intercept, in the core only: 0.2 with
+        ``"auto"`` (sgd: 0.1).
+    l1_linear : float, default=0.0
+        Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
+        the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression, the target having been scaled
@@ -48,7 +62,8 @@ class WeightedFMRegressor(WeightedRegressor):
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
-        Rows per step; ``"auto"`` makes about 64 steps a pass.
+        Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
+        step is one row, and this is the number of rows between two callbacks.
     init_scale : float, default=0.01
         Standard deviation of the factors at the start.
     fit_intercept : bool, default=True
@@ -73,6 +88,10 @@ class WeightedFMRegressor(WeightedRegressor):
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
+    n_jobs : int or None, default=None
+        Threads of the compiled core; None is 1, -1 all processors. Predictions are the
+        same to the bit for any number; training is reproducible with 1 only, since
+        threads share the table (each has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0
@@ -165,12 +184,26 @@ class WeightedFMClassifier(WeightedClassifier):
         too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
-        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
+    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+        ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
+        AdaGrad for the factors) take a step per row in the compiled core; without it,
+        or on another device than the CPU, the first two are torch's on mini-batches.
+        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
+        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
+        in the core, else ``"adam"``.
+    adagrad_state : {"row", "weight"}, default="row"
+        AdaGrad in the core: a state for the whole vector of a label, which halves the
+        memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.02 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
+        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
+        0.2). Elsewhere: 0.02 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+    learning_rate_linear : float or "auto", default="auto"
+        The same for linear coefficients and intercept, in the core only: 0.2 with
+        ``"auto"`` (sgd: 0.1).
+    l1_linear : float, default=0.0
+        Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
+        the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression.
@@ -179,7 +212,8 @@ class WeightedFMClassifier(WeightedClassifier):
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
-        Rows per step; ``"auto"`` makes about 64 steps a pass.
+        Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
+        step is one row, and this is the number of rows between two callbacks.
     init_scale : float, default=0.01
         Standard deviation of the factors at the start.
     fit_intercept : bool, default=True
@@ -206,6 +240,10 @@ class WeightedFMClassifier(WeightedClassifier):
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
+    n_jobs : int or None, default=None
+        Threads of the compiled core; None is 1, -1 all processors. Predictions are the
+        same to the bit for any number; training is reproducible with 1 only, since
+        threads share the table (each has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0
@@ -299,12 +337,26 @@ class WeightedFFMRegressor(WeightedRegressor):
         say what its fields are.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
-        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
+    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+        ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
+        AdaGrad for the factors) take a step per row in the compiled core; without it,
+        or on another device than the CPU, the first two are torch's on mini-batches.
+        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
+        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
+        in the core, else ``"adam"``.
+    adagrad_state : {"row", "weight"}, default="row"
+        AdaGrad in the core: a state for the whole vector of a label, which halves the
+        memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
+        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
+        0.2). Elsewhere: 0.01 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+    learning_rate_linear : float or "auto", default="auto"
+        The same for linear coefficients and intercept, in the core only: 0.2 with
+        ``"auto"`` (sgd: 0.1).
+    l1_linear : float, default=0.0
+        Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
+        the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression, the target having been scaled
@@ -314,7 +366,8 @@ class WeightedFFMRegressor(WeightedRegressor):
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
-        Rows per step; ``"auto"`` makes about 64 steps a pass.
+        Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
+        step is one row, and this is the number of rows between two callbacks.
     init_scale : float, default=0.01
         Standard deviation of the factors at the start.
     fit_intercept : bool, default=True
@@ -339,6 +392,10 @@ class WeightedFFMRegressor(WeightedRegressor):
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
+    n_jobs : int or None, default=None
+        Threads of the compiled core; None is 1, -1 all processors. Predictions are the
+        same to the bit for any number; training is reproducible with 1 only, since
+        threads share the table (each has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0
@@ -430,12 +487,26 @@ class WeightedFFMClassifier(WeightedClassifier):
         say what its fields are.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adam", "adagrad", "sgd", "lbfgs"}, default="auto"
-        ``"auto"`` takes ``"lbfgs"``, which is full-batch, deterministic and in float64,
-        up to 1000 rows and 2**20 factors, and ``"adam"`` above.
+    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+        ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
+        AdaGrad for the factors) take a step per row in the compiled core; without it,
+        or on another device than the CPU, the first two are torch's on mini-batches.
+        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
+        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
+        in the core, else ``"adam"``.
+    adagrad_state : {"row", "weight"}, default="row"
+        AdaGrad in the core: a state for the whole vector of a label, which halves the
+        memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
         First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        ``"auto"``: 0.01 (adam), 0.05 (adagrad), 0.05 (sgd), 1 (lbfgs).
+        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
+        0.2). Elsewhere: 0.01 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+    learning_rate_linear : float or "auto", default="auto"
+        The same for linear coefficients and intercept, in the core only: 0.2 with
+        ``"auto"`` (sgd: 0.1).
+    l1_linear : float, default=0.0
+        Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
+        the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
     l2_linear : float, default=5.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression.
@@ -444,7 +515,8 @@ class WeightedFFMClassifier(WeightedClassifier):
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
-        Rows per step; ``"auto"`` makes about 64 steps a pass.
+        Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
+        step is one row, and this is the number of rows between two callbacks.
     init_scale : float, default=0.01
         Standard deviation of the factors at the start.
     fit_intercept : bool, default=True
@@ -471,6 +543,10 @@ class WeightedFFMClassifier(WeightedClassifier):
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
+    n_jobs : int or None, default=None
+        Threads of the compiled core; None is 1, -1 all processors. Predictions are the
+        same to the bit for any number; training is reproducible with 1 only, since
+        threads share the table (each has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0

@@ -53,6 +53,8 @@ class Target(NamedTuple):
 class Loss(nn.Module):
     """Weighted mean of a loss per row; the criterion of the skorch net."""
 
+    name: str
+    """Name in the compiled core."""
     n_outputs = 1
     n_classes = 0
     """Number of classes, 0 for regression."""
@@ -86,6 +88,8 @@ class Loss(nn.Module):
 class Squared(Loss):
     """Half the squared error of the standardised target."""
 
+    name = "squared"
+
     def per_row(self, score: Tensor, target: Tensor) -> Tensor:
         """Return ``1/2 (s - t)^2``."""
         return 0.5 * (score[:, 0] - target) ** 2
@@ -103,6 +107,7 @@ class Squared(Loss):
 class Logistic(Loss):
     """Negative log-likelihood of two classes."""
 
+    name = "logistic"
     n_classes = 2
 
     def per_row(self, score: Tensor, target: Tensor) -> Tensor:
@@ -118,6 +123,8 @@ class Logistic(Loss):
 
 class Softmax(Loss):
     """Negative log-likelihood of three or more classes."""
+
+    name = "softmax"
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from skwfm._kernels.compiled import Scheme
 from skwfm.nn import WeightedFFM, WeightedFM
 from skwfm.nn._fm import FactorModule
 
@@ -60,6 +61,19 @@ class Layout:
         is_sorted = bool((self.fields[1:] >= self.fields[:-1]).all())
         return self.fields, self.n_fields, is_sorted
 
+    def scheme(self, n_outputs: int) -> Scheme:
+        """Return the same cut for the compiled core."""
+        sizes: dict[str, Any] = {
+            "field_aware": self.interactions == "ffm",
+            "n_factors": self.n_factors,
+            "n_outputs": n_outputs,
+            "intra_field": self.intra_field,
+        }
+        if self.interactions == "fm" and self.intra_field:
+            return Scheme(n_fields=1, **sizes)
+        ids, n_fields, is_sorted = self.cut()
+        return Scheme.of_fields(ids, is_sorted, n_fields=n_fields, **sizes)
+
     def build(
         self, table: Array, linear: Array | None, bias: Array | None
     ) -> FactorModule:
@@ -103,6 +117,4 @@ class Layout:
 
 def as_tensor(array: Array) -> torch.Tensor:
     """Share the memory of an array, or copy one that torch may not write to."""
-    contiguous = np.ascontiguousarray(array)
-    writeable = contiguous.flags.writeable
-    return torch.from_numpy(contiguous if writeable else contiguous.copy())
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

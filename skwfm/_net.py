@@ -11,39 +11,29 @@ Cost per batch: the gather and one ``bincount``, some 50 us plus 10 ns per store
 from __future__ import annotations
 
 from collections.abc import Iterator
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
-from skorch.utils import noop
+from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import Dataset
 
 from skwfm._bags import to_flat
+from skwfm._loop import Keeper, LoopNet
 from skwfm._losses import Target
 from skwfm._model import as_tensor
-from skwfm._solvers import Solver, param_groups
-from skwfm._validation import warn_diverged
+from skwfm._solvers import FINAL_STEP, Solver, param_groups
 
 __all__ = [
-    "FINAL_STEP",
     "BagDataset",
     "BagNet",
     "Batch",
-    "Keeper",
     "slice_batch",
     "stopping_callbacks",
 ]
-
-# The step ends at this share of its start.
-FINAL_STEP = 0.01
-# Ends of the names in skorch's history that are not curves.
-_NOT_CURVES = ("epoch", "_best", "_batch_count")
 
 
 class Batch:
@@ -141,86 +131,7 @@ class BatchIterator:
             yield self.dataset.take(rows if order is None else order[rows])
 
 
-class Keeper(EarlyStopping):
-    """Stop in time, and go back to the best epoch or to the last good one.
-
-    Training stops when the loss watched has not improved for some epochs, or at a loss
-    or parameter that is not finite. A subclass of skorch's early stopping that lets the
-    other callbacks see the last epoch.
-
-    Parameters
-    ----------
-    monitor : str
-        The loss to watch.
-    patience : int
-        Epochs without improvement.
-    threshold : float
-        Relative improvement that counts.
-    keep : "best", "last" or None
-        Which epoch to have one copy of; none where the parameters are large and each
-        step keeps them finite.
-    keep_start : bool
-        Copy the parameters before the first epoch too.
-    """
-
-    def __init__(
-        self,
-        monitor: str,
-        patience: int,
-        threshold: float,
-        keep: str | None = "last",
-        keep_start: bool = True,
-    ) -> None:
-        super().__init__(monitor, patience, threshold, sink=noop)
-        self.keep, self.keep_start = keep, keep_start
-
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Remember the start."""
-        super().on_train_begin(net, **kwargs)
-        self.copy_: dict[str, Tensor] | None = None
-        self.epoch_ = 0
-        if self.keep_start and self.keep:
-            self._take(net)
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Compare the epoch with the best one so far, and keep it or go back."""
-        if not net.is_finite():
-            warn_diverged(len(net.history), net.history[-1, "train_loss"], net.lr)
-            self._restore(net)
-            net.stop_was_asked_ = True
-            return
-        try:
-            super().on_epoch_end(net, **kwargs)
-        except KeyboardInterrupt:
-            net.stop_was_asked_ = True
-        if self.keep != "best" or self.misses_ == 0:
-            self._take(net)
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Go back to the best epoch; undo one that Ctrl-C cut short."""
-        if self.keep == "best" or net.interrupted_:
-            self._restore(net)
-
-    def _take(self, net: Any) -> None:
-        self.epoch_ = len(net.history)
-        if self.keep is None:
-            return
-        state = net.module_.state_dict()
-        if self.copy_ is None:
-            # Compact even where the parameters are views of a wider table.
-            self.copy_ = {
-                name: part.clone(memory_format=torch.contiguous_format)
-                for name, part in state.items()
-            }
-        for name, part in state.items():
-            self.copy_[name].copy_(part)
-
-    def _restore(self, net: Any) -> None:
-        if self.copy_ is not None:
-            net.module_.load_state_dict(self.copy_)
-
-
-class BagNet(NeuralNet):
+class BagNet(LoopNet):
     """A skorch net that trains a module with ``score_flat`` on a `BagDataset`.
 
     Parameters
@@ -234,12 +145,8 @@ class BagNet(NeuralNet):
         What to minimise with.
     weight_decay : dict
         Penalty per name pattern of parameters, relative to the mean loss.
-    random_state : RandomState
-        Draws the order of the rows.
-    valid : BagDataset or None
-        Scored after every epoch.
     **kwargs
-        As in skorch.
+        As `LoopNet`.
     """
 
     def __init__(
@@ -249,12 +156,9 @@ class BagNet(NeuralNet):
         *,
         solver: Solver,
         weight_decay: dict[str, float],
-        random_state: np.random.RandomState,
-        valid: BagDataset | None = None,
         **kwargs: Any,
     ) -> None:
         self.solver, self.weight_decay = solver, weight_decay
-        self.random_state, self.valid = random_state, valid
         options = {f"optimizer__{key}": value for key, value in solver.options}
         groups = param_groups(solver, weight_decay)
         if groups:
@@ -262,34 +166,6 @@ class BagNet(NeuralNet):
         super().__init__(
             module, criterion, optimizer=solver.optimizer, **options, **kwargs
         )
-
-    def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Tell all callbacks, then stop if one asked for it.
-
-        Those of skorch ask by KeyboardInterrupt, which skips the callbacks after them.
-        """
-        try:
-            super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
-            self.stop_was_asked_ = True
-            raise
-        if method_name == "on_epoch_end" and self.stop_was_asked_:
-            raise KeyboardInterrupt
-
-    def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the epochs; skorch takes Ctrl-C for a callback's wish to stop, not we."""
-        self.stop_was_asked_ = self.interrupted_ = False
-        try:
-            return super().fit_loop(*args, **kwargs)
-        except KeyboardInterrupt:
-            self.interrupted_ = not self.stop_was_asked_
-            raise
-
-    def get_split_datasets(
-        self, X: Any, y: Any = None, **fit_params: Any
-    ) -> tuple[Any, Any]:
-        """Return the rows to train on and those given for validation."""
-        return X, self.valid
 
     def get_iterator(self, dataset: Any, training: bool = False) -> BatchIterator:
         """Shuffle in training unless the solver takes all rows at once."""
@@ -323,34 +199,6 @@ class BagNet(NeuralNet):
         total: Any = loss + self._penalty()
         total.backward()
         return {"loss": total, "y_pred": scores}
-
-    def curves(self) -> dict[str, list[float]]:
-        """Return what was recorded per epoch: losses, seconds and scores."""
-        names = {"dur": "seconds", "event_lr": "learning_rate"}
-        rows = [
-            {
-                names.get(key, key): float(value)
-                for key, value in epoch.items()
-                if isinstance(value, Real) and not key.endswith(_NOT_CURVES)
-            }
-            for epoch in self.history[: self.n_epochs()]
-        ]
-        keys = dict.fromkeys(key for row in rows for key in row)
-        return {key: [row.get(key, np.nan) for row in rows] for key in keys}
-
-    def n_epochs(self) -> int:
-        """Return how many epochs ran to their end."""
-        return sum("train_loss" in epoch for epoch in self.history)
-
-    def kept_epoch(self) -> int:
-        """Return the epoch, from 1, whose parameters were kept; 0 is the start."""
-        return int(dict(self.callbacks_)["skwfm_keep"].epoch_)
-
-    def is_finite(self) -> bool:
-        """Tell whether the last epoch left a finite loss and finite parameters."""
-        state = self.module_.state_dict().values()
-        loss_is_finite = np.isfinite(self.history[-1, "train_loss"])
-        return bool(loss_is_finite and all(part.isfinite().all() for part in state))
 
     def _penalty(self) -> Tensor:
         total: Any = 0.0

@@ -344,6 +344,31 @@ def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
     )
 
 
+def core_error(solver: str) -> str:
+    """Return the message for a solver that only the compiled core has."""
+    return (
+        f"solver={solver!r} needs the compiled core and a CPU. Install skwfm where a"
+        " C++ compiler is found, or choose another solver."
+    )
+
+
+def warn_no_core() -> None:
+    """Say what an installation without the compiled core lacks."""
+    warn_user(
+        "skwfm was installed without its compiled core: torch trains and predicts,"
+        " several times slower. Install it where a C++ compiler is found.",
+        RuntimeWarning,
+    )
+
+
+def l1_error(l1_linear: float, solver: str) -> str:
+    """Return the message for an L1 penalty that a solver does not know."""
+    return (
+        f"l1_linear={l1_linear!r} is known to solver='ftrl' only, not to {solver!r}."
+        " Choose that solver, or l1_linear=0."
+    )
+
+
 def missing_extra_error(package: str, extra: str) -> str:
     """Word the error for a package that an extra of this one installs."""
     return (

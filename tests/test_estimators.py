@@ -488,7 +488,7 @@ def target_scale(y):
 @pytest.mark.parametrize("estimator_class", ALL)
 def test_early_stopping_is_automatic_with_many_rows(estimator_class, monkeypatch):
     limits = {"fm": 1100, "ffm": 1200}
-    monkeypatch.setattr(skwfm._base, "EARLY_STOPPING_ROWS", limits)
+    monkeypatch.setattr(skwfm._training, "EARLY_STOPPING_ROWS", limits)
     limit = limits["ffm" if "FFM" in estimator_class.__name__ else "fm"]
 
     def stops_by_held_out_rows(n_rows, **params):
@@ -606,7 +606,9 @@ def test_interruption_of_the_first_epoch_is_passed_on(solver, monkeypatch):
 @pytest.mark.parametrize("estimator_class", ALL)
 def test_divergence_warns_and_stays_finite(estimator_class):
     X, y = make_data(1100)
-    estimator = estimator_class(solver="sgd", learning_rate=1e6, random_state=0)
+    estimator = estimator_class(
+        solver="sgd", learning_rate=1e6, l2_factors=0, random_state=0
+    )
     message = r"Lower learning_rate=1e\+06"
     with pytest.warns(ConvergenceWarning, match=message) as caught:
         estimator.fit(X, target_of(estimator_class, y))
@@ -633,11 +635,12 @@ def test_float32_rows_with_a_target_far_from_zero(shift):
     assert_allclose(moved - shift, plain, atol=1e-3 * max(1, shift * 1e-11))
 
 
-def test_large_integers_are_exact_with_few_rows():
+def test_large_integers_are_exact_with_few_rows(monkeypatch):
     X = np.array([[2**24], [2**24 + 1]] * 20)
     estimator = WeightedFMRegressor(l2_linear=0, fit_intercept=False)
     seen = []
-    estimator._train = lambda X, *args: seen.append(X)
+    monkeypatch.setattr(skwfm._base, "train", lambda _, rows, rng: seen.append(rows.X))
+    monkeypatch.setattr(estimator, "_keep", lambda fitted: None)
     estimator.fit(X, [0, 1] * 20)
     assert_array_equal(seen[0].toarray(), X)
 

@@ -157,7 +157,9 @@ def test_guard_restores_the_last_finite_parameters():
 
 def choice(name="auto", n_rows=1000, n_parameters=100, values_per_row=10):
     sizes = {"n_rows": n_rows, "n_parameters": n_parameters}
-    return choose_solver(name, values_per_row=values_per_row, **sizes).name
+    return choose_solver(
+        name, values_per_row=values_per_row, **sizes, online=False
+    ).name
 
 
 def test_choice_of_solver():

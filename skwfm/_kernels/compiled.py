@@ -138,7 +138,7 @@ class Options:
 
     loss: str
     step: str
-    """``"adagrad"`` (a state per label), ``"adagrad_weight"``, ``"sgd"``, ``"ftrl"``."""
+    """A key of `STEPS`; ``"adagrad_weight"`` has a state per weight."""
     learning_rate: float
     learning_rate_linear: float
     l2_factors: float = 0.0
@@ -164,7 +164,7 @@ def score(
     *,
     n_threads: int = 1,
 ) -> Array:
-    """Score rows: the same bits whatever `n_threads`, and whatever other rows there are.
+    """Score rows; neither `n_threads` nor the other rows change a bit.
 
     Parameters
     ----------
