@@ -197,6 +197,13 @@ class BaseWeightedFM(BaseEstimator):
         """
         # A refit that fails must not leave a mixture of two fits that predicts.
         self.__dict__.pop("factors_", None)
+        rng = check_random_state(self.random_state)
+        # Nobody else holds the parts of the problem: training frees what it has used.
+        self._keep(train(self, self._problem(X, y, sample_weight, eval_set), rng))
+        return self
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Problem:
+        """Learn columns and target; return the rows of positive weight."""
         matrix, y, dtype = self._learn_input(X, y)
         loss, values = self._learn_target(y)
         weights = self._row_weights(sample_weight, matrix, values)
@@ -206,11 +213,8 @@ class BaseWeightedFM(BaseEstimator):
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
         val.check_classes_left(loss.n_classes, values)
-        problem = Problem(
-            matrix, values, weights, loss, eval_set, self._layout(self.n_factors), dtype
-        )
-        self._keep(train(self, problem, check_random_state(self.random_state)))
-        return self
+        layout = self._layout(self.n_factors)
+        return Problem(matrix, values, weights, loss, eval_set, layout, dtype)
 
     def _learn_input(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check X and y; learn the columns and their fields."""
@@ -220,8 +224,9 @@ class BaseWeightedFM(BaseEstimator):
             X, y = validate_data(self, X, y, skip_check_array=True)
             X = self._encoded(X, y)
             matrix, y = check_X_y(X, y, **_CHECKS)
+            clean = False
         else:
-            val.check_format(X)
+            clean = self._check_format(X)
             matrix, y = validate_data(self, X, y, **_CHECKS)
         # Whatever is not sparse is a table: each column is a field.
         known = X if issparse(X) else np.empty((0, matrix.shape[1]))
@@ -232,7 +237,8 @@ class BaseWeightedFM(BaseEstimator):
         # An FM over fields of one column each counts all pairs of a row.
         one_each = self._interactions == "fm" and field_map.singletons
         self.intra_field_ = bool(self.intra_field or one_each)
-        return self._canonical(matrix), y, _width(X)
+        matrix = self._canonical(matrix, clean and matrix.data is X.data)
+        return matrix, y, _width(X)
 
     def _encoded(self, X: Any, y: Any = None) -> Any:
         """Encode a data frame, fitting the encoder where `y` is given."""
@@ -298,14 +304,23 @@ class BaseWeightedFM(BaseEstimator):
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return self._canonical(self._encoded(X))
-        val.check_format(X)
+        clean = self._check_format(X)
         matrix = validate_data(self, X, reset=False, **_CHECKS)
         val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
-        return self._canonical(matrix)
+        return self._canonical(matrix, clean and matrix.data is X.data)
 
-    def _canonical(self, X: Any) -> Any:
+    def _check_format(self, X: Any) -> bool:
+        """Refuse a broken matrix; tell whether there is nothing more to check."""
+        clean = compiled.is_clean(X)
+        if not clean:
+            val.check_format(X)
+        return clean
+
+    def _canonical(self, X: Any, clean: bool = False) -> Any:
         """Return X as plain CSR: finite, sorted, summed, without zeros."""
         matrix = csr_matrix(X)
+        if clean or compiled.is_clean(matrix):
+            return matrix
         val.check_csr(matrix, columns=self._column_names)
         matrix = canonical_csr(matrix)
         if matrix.nnz and not matrix.data.all():

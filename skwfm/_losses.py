@@ -118,7 +118,7 @@ class Logistic(Loss):
         """Take {0, 1} as they are and start from the log-odds."""
         share = np.average(y, weights=weights)
         start = float(np.log(share / (1 - share))) if center else 0.0
-        return Target(y.astype(np.float64), np.array([start]))
+        return Target(y.astype(np.float32), np.array([start]))
 
 
 class Softmax(Loss):

@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 
 # Larger parameters are not copied every epoch for the case that one goes wrong: the
 # core stops before a step that is not finite.
-KEEP_BYTES = 2**26
+KEEP_BYTES = 2**24
 
 
 class Chunk:
@@ -77,10 +77,13 @@ class OnlineRows(Dataset[Any]):
     def __init__(
         self, X: Any, target: Target, weights: Array | None, places: Array | None = None
     ) -> None:
-        self.X, self.coded, self.raw_weights = X, target, weights
+        self.X, self.raw_weights = X, weights
         rows = Rows.of(X)
         self.rows = rows if places is None else rows.reordered(places)
         self.target = np.ascontiguousarray(target.values, X.dtype)
+        # Classes stay integers for the loss in torch; numbers are kept once.
+        is_class = target.values.dtype.kind == "i"
+        self.coded = target if is_class else target._replace(values=self.target)
         self.total_weight, self.weights = float(len(self)), None
         if weights is not None:
             used = weights if places is None else weights[places]
@@ -108,7 +111,9 @@ class ChunkIterator:
         """Yield (chunk, coded targets), until a step fails."""
         rows, values, size = self.data.rows, self.data.coded.values, self.net.batch_size
         if self.rng is not None:
-            places = self.rng.permutation(len(rows))
+            places = np.random.default_rng(self.rng.randint(2**31)).permutation(
+                len(rows)
+            )
             rows = rows.reordered(places if rows.order is None else rows.order[places])
         for first in range(0, len(rows), size):
             n_rows = min(size, len(rows) - first)

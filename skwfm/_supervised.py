@@ -113,7 +113,8 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
 
     def _learn_target(self, y: Array) -> tuple[Loss, Array]:
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_ = np.unique(y)
+        codes = np.searchsorted(self.classes_, y)  # unique's inverse would sort y
         val.check_two_classes(self.classes_)
         n_classes = len(self.classes_)
         return (Logistic() if n_classes == 2 else Softmax(n_classes)), codes

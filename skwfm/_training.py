@@ -48,8 +48,10 @@ class Problem(NamedTuple):
 
     X: Any
     """Canonical CSR."""
-    values: Array
-    weights: Array
+    values: Any
+    """None once they are coded."""
+    weights: Any
+    """None where all are 1."""
     loss: Loss
     eval_set: tuple[Any, Array] | None
     layout: Layout
@@ -96,9 +98,13 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
     target = problem.loss.encode(values, weights, center=params.fit_intercept)
     wide = solver.full_batch or not target.fits_float32
     dtype = np.dtype(np.float64) if wide else problem.dtype
+    if (weights == 1).all():
+        weights = None
+    # The values are coded: nothing holds them any longer.
     problem = problem._replace(
-        X=X.astype(dtype, copy=False), values=values, weights=weights, dtype=dtype
+        X=X.astype(dtype, copy=False), values=None, weights=weights, dtype=dtype
     )
+    del X, values, weights
     if online:
         return _train_online(params, problem, solver, target, rng)
     return _train_torch(params, problem, solver, target, rng)
@@ -135,8 +141,7 @@ def _train_online(
     rng: np.random.RandomState,
 ) -> Fitted:
     """Train in the compiled core."""
-    equal = bool((problem.weights == problem.weights[0]).all())
-    data = OnlineRows(problem.X, target, None if equal else problem.weights)
+    data = OnlineRows(problem.X, target, problem.weights)
     train, valid = _held_out(params, problem, data, target, solver, rng)
     layout, n_columns = problem.layout, problem.X.shape[1]
     counts, mean_square = compiled.count_labels(train.rows, n_columns)
@@ -227,7 +232,10 @@ def _train_torch(
     rng: np.random.RandomState,
 ) -> Fitted:
     """Train by a torch optimizer."""
-    data = BagDataset(problem.X, problem.layout.cut(), target, problem.weights)
+    weights = np.ones(problem.X.shape[0])
+    if problem.weights is not None:
+        weights = problem.weights
+    data = BagDataset(problem.X, problem.layout.cut(), target, weights)
     train, valid = _held_out(params, problem, data, target, solver, rng)
     net = _torch_net(params, problem, solver, target, train, valid, rng)
     record = _run(net, train)

@@ -259,13 +259,57 @@ template <class T>
 double count(const Rows<T>& rows, int32_t* counts) {
     double squares = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
-        const int64_t row = rows.row(i);
-        for (int64_t q = rows.indptr[row]; q < rows.indptr[row + 1]; q++) {
-            counts[rows.indices[q]]++;
-            squares += double(rows.values[q]) * double(rows.values[q]);
-        }
+        const int64_t row = rows.row(i), first = rows.indptr[row];
+        const int64_t end = rows.indptr[row + 1];
+        for (int64_t q = first; q < end; q++) counts[rows.indices[q]]++;
+        double part = 0;
+#pragma omp simd reduction(+ : part)
+        for (int64_t q = first; q < end; q++)
+            part += double(rows.values[q]) * double(rows.values[q]);
+        squares += part;
     }
     return squares;
+}
+
+// Tells whether rows are canonical CSR over `n_columns` columns with finite weights
+// other than zero; one pass, no branch per entry.
+template <class T, class I>
+bool is_clean(const I* indptr, const int32_t* indices, const T* values, int64_t n_rows,
+              int64_t n_stored, int64_t n_columns) {
+    if (indptr[0] != 0 || int64_t(indptr[n_rows]) > n_stored) return false;
+    int bad = 0;
+    for (int64_t i = 0; i < n_rows; i++) {
+        const int64_t first = indptr[i], end = indptr[i + 1];
+        if (first > end || first < 0 || end > n_stored) return false;
+        if (first == end) continue;
+        bad |= indices[first] < 0 || indices[end - 1] >= n_columns;
+#pragma omp simd reduction(| : bad)
+        for (int64_t q = first + 1; q < end; q++) bad |= indices[q] <= indices[q - 1];
+    }
+    const int64_t used = indptr[n_rows];
+#pragma omp simd reduction(| : bad)
+    for (int64_t q = 0; q < used; q++)
+        bad |= !(values[q] - values[q] == 0) | (values[q] == 0);
+    return !bad;
+}
+
+template <class T, class I>
+void bind_is_clean(py::module_& m) {
+    using namespace py::literals;
+    m.def(
+        "is_clean",
+        [](Array<I> indptr, Array<int32_t> indices, Array<T> values, int64_t n_columns) {
+            const int64_t n_stored = std::min(indices.size(), values.size());
+            const int64_t n_rows = indptr.size() - 1;
+            const I* p = indptr.data();
+            const int32_t* labels = indices.data();
+            const T* weights = values.data();
+            py::gil_scoped_release release;
+            return n_rows >= 0 &&
+                   is_clean(p, labels, weights, n_rows, n_stored, n_columns);
+        },
+        "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+        "n_columns"_a);
 }
 
 // SplitMix64 (Steele, Lea and Flood, 2014): a well-mixed number for every position.
@@ -290,6 +334,8 @@ void draw(T* p, int64_t length, T scale, uint64_t key) {
 template <class T>
 void bind(py::module_& m) {
     using namespace py::literals;
+    bind_is_clean<T, int32_t>(m);
+    bind_is_clean<T, int64_t>(m);
     m.def(
         "count",
         [](Array<int64_t> indptr, Array<int32_t> indices, Array<T> values,

@@ -172,7 +172,9 @@ SKWFM_INLINE void prefetch_line(const void* p) {
 
 SKWFM_INLINE void prefetch(const void* p, int bytes) {
 #if defined(__GNUC__)
-    for (int z = 0; z < bytes; z += 64)
-        __builtin_prefetch(static_cast<const char*>(p) + z, 1, 2);
+    const char* line = static_cast<const char*>(p);
+    const char* end = line + bytes;
+    line -= reinterpret_cast<uintptr_t>(line) % 64;
+    for (; line < end; line += 64) __builtin_prefetch(line, 1, 2);
 #endif
 }
