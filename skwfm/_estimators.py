@@ -26,6 +26,10 @@ class WeightedFMRegressor(WeightedRegressor):
     ----------
     n_factors : int, default=8
         Length k of the factor vectors.
+    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+        ``"huber"`` counts errors beyond 1.35 robust standard deviations linearly
+        only, so that outliers do little harm; ``"poisson"`` is for counts >= 0 and
+        predicts ``exp`` of the score above.
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
@@ -136,8 +140,7 @@ class WeightedFMRegressor(WeightedRegressor):
 
     Notes
     -----
-    The training loop is a skorch net; the loss is the squared loss.
-    The fitted state is numpy only.
+    The training loop is a skorch net. The fitted state is numpy only.
 
     References
     ----------
@@ -330,6 +333,10 @@ class WeightedFFMRegressor(WeightedRegressor):
     ----------
     n_factors : int, default=8
         Length k of the factor vectors (one per label and field).
+    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+        ``"huber"`` counts errors beyond 1.35 robust standard deviations linearly
+        only, so that outliers do little harm; ``"poisson"`` is for counts >= 0 and
+        predicts ``exp`` of the score above.
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
@@ -440,8 +447,7 @@ class WeightedFFMRegressor(WeightedRegressor):
 
     Notes
     -----
-    The training loop is a skorch net; the loss is the squared loss.
-    The fitted state is numpy only.
+    The training loop is a skorch net. The fitted state is numpy only.
 
     References
     ----------

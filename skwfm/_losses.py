@@ -4,6 +4,9 @@ For a row with score s and target t, before weighting:
 
 - squared: ``1/2 (s - t)^2``, t standardised to mean 0 and variance 1, so that one
   learning rate and one penalty fit targets in any unit;
+- huber: ``1/2 e^2`` where the error ``e = s - t`` is at most 1.35, else
+  ``1.35 (|e| - 1.35 / 2)``, t standardised by median and median deviation;
+- poisson: ``e^s - t s``, t a count >= 0, so that the expected count is ``e^s``;
 - logistic: ``log(1 + e^s) - t s``, t in {0, 1};
 - softmax: ``log sum_c e^{s_c} - s_t``, t in {0, ..., C-1}.
 
@@ -20,7 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-__all__ = ["Logistic", "Loss", "Softmax", "Squared", "Target"]
+__all__ = ["Huber", "Logistic", "Loss", "Poisson", "Softmax", "Squared", "Target"]
+
+# 95 % of the efficiency of least squares where errors are normal (Huber, 1981).
+HUBER_DELTA = 1.35
+# A normal variable's standard deviation in units of its median absolute deviation.
+MAD_TO_DEVIATION = 1.4826
 
 FloatArray = npt.NDArray[Any]
 
@@ -102,6 +110,46 @@ class Squared(Loss):
         relative = np.average(((y - shift) / largest) ** 2, weights=weights)
         scale = largest * float(np.sqrt(relative)) or 1.0
         return Target((y - shift) / scale, np.zeros(1), shift, scale)
+
+
+class Huber(Loss):
+    """Squared for small errors, absolute for large ones: few outliers do no harm."""
+
+    name = "huber"
+
+    def per_row(self, score: Tensor, target: Tensor) -> Tensor:
+        """Return half the squared error up to 1.35, linear beyond."""
+        return F.huber_loss(score[:, 0], target, reduction="none", delta=HUBER_DELTA)
+
+    def encode(self, y: FloatArray, weights: FloatArray, *, center: bool) -> Target:
+        """Standardise by the weighted median and median absolute deviation."""
+        shift = _median(y, weights) if center else 0.0
+        scale = MAD_TO_DEVIATION * _median(np.abs(y - shift), weights)
+        if scale == 0:  # more than half of the targets are equal
+            scale = float(np.max(np.abs(y - shift))) or 1.0
+        return Target((y - shift) / scale, np.zeros(1), shift, scale)
+
+
+def _median(values: FloatArray, weights: FloatArray) -> float:
+    """Return the lower weighted median: the same for a weight of 2 and two rows."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(total, total[-1] / 2)]])
+
+
+class Poisson(Loss):
+    """Negative log-likelihood of a count, up to a constant; the score is its log."""
+
+    name = "poisson"
+
+    def per_row(self, score: Tensor, target: Tensor) -> Tensor:
+        """Return ``e^s - t s``."""
+        return score[:, 0].exp() - target * score[:, 0]
+
+    def encode(self, y: FloatArray, weights: FloatArray, *, center: bool) -> Target:
+        """Take counts as they are and start from the logarithm of their mean."""
+        mean = float(np.average(y, weights=weights))
+        return Target(y, np.array([np.log(mean) if center else 0.0]))
 
 
 class Logistic(Loss):

@@ -14,21 +14,91 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skwfm import _validation as val
 from skwfm._base import BaseWeightedFM
-from skwfm._losses import Logistic, Loss, Softmax, Squared
+from skwfm._losses import Huber, Logistic, Loss, Poisson, Softmax, Squared
 
 __all__ = ["WeightedClassifier", "WeightedRegressor"]
 
 Array = npt.NDArray[Any]
 
 
+LOSSES: dict[str, type[Loss]] = {
+    "squared_error": Squared,
+    "huber": Huber,
+    "poisson": Poisson,
+}
+
+
 class WeightedRegressor(RegressorMixin, BaseWeightedFM):
-    """A real target and the squared loss."""
+    """A real target."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseWeightedFM._parameter_constraints,
+        "loss": [StrOptions(set(LOSSES))],
+    }
+
+    def __init__(
+        self,
+        n_factors: int = 8,
+        *,
+        loss: str = "squared_error",
+        fields: Any = "auto",
+        intra_field: bool = False,
+        solver: str = "auto",
+        adagrad_state: str = "row",
+        learning_rate: float | str = "auto",
+        learning_rate_linear: float | str = "auto",
+        l1_linear: float = 0.0,
+        l2_linear: float = 5.0,
+        l2_factors: float = 20.0,
+        max_iter: int = 20,
+        batch_size: int | str = "auto",
+        init_scale: float = 0.01,
+        fit_intercept: bool = True,
+        fit_linear: bool = True,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
+        callbacks: list[Any] | None = None,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            n_factors,
+            fields=fields,
+            intra_field=intra_field,
+            solver=solver,
+            adagrad_state=adagrad_state,
+            learning_rate=learning_rate,
+            learning_rate_linear=learning_rate_linear,
+            l1_linear=l1_linear,
+            l2_linear=l2_linear,
+            l2_factors=l2_factors,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            init_scale=init_scale,
+            fit_intercept=fit_intercept,
+            fit_linear=fit_linear,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
+            device=device,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.loss = loss
 
     def _learn_target(self, y: Array) -> tuple[Loss, Array]:
-        return Squared(), self._check_target(y)
+        return LOSSES[self.loss](), self._check_target(y)
 
     def _check_target(self, y: Any) -> Array:
-        return val.check_real_target(y)
+        values = val.check_real_target(y)
+        return val.check_counts(values) if self.loss == "poisson" else values
 
     def predict(self, X: Any) -> Array:
         """Predict the target.
@@ -43,7 +113,8 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         array of shape (n_samples,)
             Predictions in the units of y.
         """
-        return self._scores(X)[:, 0]
+        scores = self._scores(X)[:, 0]
+        return val.checked_exp(scores) if self.loss == "poisson" else scores
 
 
 class WeightedClassifier(ClassifierMixin, BaseWeightedFM):

@@ -18,7 +18,7 @@ from skwfm._bags import merge_rows
 from skwfm._device import resolve_device
 from skwfm._kernels import compiled
 from skwfm._loop import LoopNet
-from skwfm._losses import Loss, Target
+from skwfm._losses import HUBER_DELTA, Loss, Target
 from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
 from skwfm._online import OnlineNet, OnlineRows, online_callbacks
@@ -160,6 +160,7 @@ def _train_online(
         l2_factors=params.l2_factors * len(train) / train.total_weight,
         l2_linear=params.l2_linear * len(train) / train.total_weight,
         l1_linear=params.l1_linear,
+        huber_delta=HUBER_DELTA,
         fit_linear=params.fit_linear,
         fit_bias=params.fit_intercept,
     )

@@ -281,6 +281,18 @@ def check_real_target(y: Any) -> npt.NDArray[np.float64]:
     return values
 
 
+def check_counts(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the target of a Poisson regression if it can be one."""
+    if y.min(initial=0) < 0:
+        row = int(np.argmax(y < 0))
+        raise ValueError(
+            f"y, row {row}: got {y[row]!r}, expected a value >= 0 with loss='poisson'."
+        )
+    if not y.any():
+        raise ValueError("y holds zeros only, expected a positive sum with 'poisson'.")
+    return y
+
+
 def check_two_classes(classes: npt.NDArray[Any]) -> None:
     """Raise when a classifier is given fewer than two classes."""
     if len(classes) < 2:
@@ -385,6 +397,14 @@ def check_finite_scores(scores: npt.NDArray[Any]) -> None:
             f"X, row {row}: the score overflows, {scores[row].tolist()}. The values "
             "are too large to multiply; scale the features."
         )
+
+
+def checked_exp(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the exponentials of scores, all finite."""
+    with np.errstate(over="ignore"):
+        values: npt.NDArray[Any] = np.exp(scores)
+    check_finite_scores(values)
+    return values
 
 
 def check_unique_names(X: Any) -> None:
