@@ -193,6 +193,8 @@ class OnlineNet(LoopNet):
             scores=scores,
             threads=self.threads,
         )
+        if self.optimizer_ is not None:
+            self.optimizer_.step()  # nothing to do, but torch's schedulers ask for it
         self.failed_ = done < len(chunk)
         mean = np.nan if self.failed_ else loss / len(chunk)
         return {"loss": torch.tensor(mean), "y_pred": torch.from_numpy(scores)}

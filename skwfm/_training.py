@@ -179,7 +179,7 @@ def _train_online(
         problem.loss,
         table=table,
         options=options,
-        threads=compiled.Threads.of(n_threads, counts),
+        threads=compiled.Threads.of(n_threads, counts, len(train)),
         random_state=rng,
         valid=valid,
         lr=rate,

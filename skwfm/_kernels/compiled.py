@@ -336,15 +336,17 @@ class Threads(NamedTuple):
     """Rows per thread between two merges of the copies."""
 
     @classmethod
-    def of(cls, n_threads: int, counts: npt.NDArray[np.int32]) -> Threads:
-        """Return the plan for rows whose labels occur so many times."""
+    def of(cls, n_threads: int, counts: npt.NDArray[np.int32], n_rows: int) -> Threads:
+        """Return the plan for some rows whose labels occur so many times."""
         if n_threads == 1:
             return cls()
         n_hot = min(HOT_LABELS, len(counts))
         hot = np.argpartition(counts, len(counts) - n_hot)[-n_hot:].astype(np.int32)
         slot = np.full(len(counts), -1, np.int32)
         slot[hot] = np.arange(n_hot, dtype=np.int32)
-        return cls(n_threads, hot, slot)
+        # Threads that merge rarely repeat each other's steps.
+        interval = min(MERGE_ROWS, max(n_rows // (64 * n_threads), 1))
+        return cls(n_threads, hot, slot, interval)
 
 
 ALONE = Threads()
