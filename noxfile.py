@@ -4,6 +4,10 @@
 # ///
 """The checks of the project, each in an environment of its own: `nox -s NAME`."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.5.1"
@@ -53,6 +57,39 @@ def tests_oldest(session: nox.Session) -> None:
     """
     session.install(*OLDEST, "-e", ".[test]")
     session.run("pytest", "tests", "-W", "default", *session.posargs)
+
+
+@nox.session(default=False)
+def sanitize(session: nox.Session) -> None:
+    """Run the tests of the compiled core under the address and UB sanitizers of GCC."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    base = Path(session.create_tmp()).resolve() / "build"
+    flags = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g1"
+    build = ("python", "setup.py", "-q", "build", "--force", "--build-base", str(base))
+    session.run(*build, env={"SKWFM_CXXFLAGS": flags})
+    (library,) = base.glob("lib*")
+    # The interpreter is not sanitized: the runtime must be there before it starts, and
+    # leaks are its own. A safe path, because the checkout has a core without checks.
+    env = {
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "LD_PRELOAD": " ".join(map(_library_of_gcc, ("libasan.so", "libstdc++.so"))),
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": str(library),
+        "PYTHONSAFEPATH": "1",
+    }
+    check = "import sys; from skwfm._kernels import _core; "
+    check += "assert _core.__file__.startswith(sys.argv[1]), _core.__file__"
+    session.run("python", "-c", check, str(library), env=env)
+    names = ("compiled", "compiled_table", "operators", "optim")
+    tests = [f"tests/test_{name}.py" for name in names]
+    pytest = ("python", "-m", "pytest", "-p", "no:cacheprovider", *tests)
+    session.run(*pytest, *session.posargs, env=env)
+
+
+def _library_of_gcc(name: str) -> str:
+    """Return the path of a library that comes with the compiler."""
+    command = [os.environ.get("CXX", "g++"), f"-print-file-name={name}"]
+    return subprocess.check_output(command, text=True).strip()
 
 
 @nox.session(default=False)

@@ -4,6 +4,8 @@ The extension is optional. Where it cannot be built, the installation succeeds a
 same and torch does the work, several times slower.
 """
 
+import os
+import shlex
 import sys
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
@@ -11,13 +13,18 @@ from setuptools import setup
 
 CPP = "skwfm/_kernels/cpp"
 # Each instruction set is a file of its own, which tells the compiler what it may use.
-SOURCES = [f"{CPP}/{name}.cpp" for name in ("core", "isa_v2", "isa_v3", "isa_v4")]
-HEADERS = ["types.hpp", "kernels.inc", "simd.hpp", "rows.hpp", "fm.hpp", "ffm.hpp"]
+NAMES = ("core", "core_batch", "isa_v2", "isa_v3", "isa_v4")
+SOURCES = [f"{CPP}/{name}.cpp" for name in NAMES]
+HEADERS = ["types.hpp", "arrays.hpp", "unique.hpp", "kernels.inc", "simd.hpp"]
+HEADERS += ["rows.hpp", "fm.hpp", "ffm.hpp", "batch.hpp"]
 FLAGS = (
     ["/O2"]
     if sys.platform == "win32"
     else ["-O3", "-g0", "-fno-math-errno", "-fopenmp-simd", "-Wno-psabi"]
 )
+LINK_FLAGS = [] if sys.platform == "win32" else ["-pthread"]
+# The last word, to the compiler and the linker: sanitizers, or a quick build.
+MORE_FLAGS = shlex.split(os.environ.get("SKWFM_CXXFLAGS", ""))
 
 # One compiler process per file.
 ParallelCompile("SKWFM_BUILD_JOBS", default=0).install()
@@ -29,8 +36,8 @@ setup(
             SOURCES,
             depends=[f"{CPP}/{name}" for name in HEADERS],
             cxx_std=17,
-            extra_compile_args=FLAGS,
-            extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
+            extra_compile_args=FLAGS + MORE_FLAGS,
+            extra_link_args=LINK_FLAGS + MORE_FLAGS,
             optional=True,
         )
     ]

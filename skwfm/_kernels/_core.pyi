@@ -92,3 +92,50 @@ def train(
     slot: _Array | None,
     interval: int,
 ) -> tuple[float, int]: ...
+def gradient(
+    *,
+    field_aware: bool,
+    n_factors: int,
+    n_fields: int,
+    n_outputs: int,
+    intra_field: bool,
+    offsets: _Array | None,
+    indptr: _Array | None,
+    indices: _Array,
+    values: _Array,
+    n_rows: int,
+    factors: _Array,
+    linear: _Array | None,
+    of_scores: _Array,
+    place: _Array | None,
+    out_factors: _Array | None,
+    out_linear: _Array | None,
+    out_weights: _Array | None,
+) -> None: ...
+def unique_labels(
+    *, indices: _Array, n_features: int, unique: _Array, place: _Array
+) -> int: ...
+def adagrad_step(
+    *,
+    labels: _Array | None,
+    values: _Array,
+    table: _Array,
+    states: _Array,
+    per_row: bool,
+    rate: float,
+    eps: float,
+    n_threads: int,
+) -> None: ...
+def adam_step(
+    *,
+    labels: _Array | None,
+    values: _Array,
+    table: _Array,
+    means: _Array,
+    squares: _Array,
+    rate: float,
+    eps: float,
+    beta1: float,
+    beta2: float,
+    n_threads: int,
+) -> None: ...

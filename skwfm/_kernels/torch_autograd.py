@@ -24,6 +24,7 @@ __all__ = [
     "apply",
     "bag_of_entry",
     "embedding_bag",
+    "first_order",
     "starts",
 ]
 
@@ -84,7 +85,7 @@ def _transposed_sums(
     return embedding_bag(grad, bags, label_starts, weights, False)
 
 
-def _first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
+def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Refuse ``create_graph=True``: saved intermediates would count as constants.
 
     (torch's `once_differentiable` lets that pass where the incoming gradient itself
@@ -117,7 +118,7 @@ class BagSums(torch.autograd.Function):
         return embedding_bag(table, indices, offsets, weights, False)
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         table, indices, offsets, weights = ctx.saved_tensors
         grad_table = grad_weights = None
@@ -152,7 +153,7 @@ class FieldPairs(torch.autograd.Function):
         return scores
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         others: Tensor = ctx.saved_tensors[0]
         return others * grad[:, None, :, None]
@@ -169,7 +170,7 @@ class TransposedPairs(torch.autograd.Function):
         return products.sum((1, 3, 4)) / 2
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         sums: Tensor = ctx.saved_tensors[0]
         out = sums.transpose(1, 3) * grad[:, None, :, None, None]
@@ -197,7 +198,7 @@ class SegmentPairs(torch.autograd.Function):
         return zeros.index_add_(0, segments, halves)
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         others, segments = ctx.saved_tensors
         return others * grad.index_select(0, segments)[:, :, None], None

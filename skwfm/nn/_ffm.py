@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skwfm._kernels import torch_ops
+from skwfm._kernels import operators, torch_ops
 from skwfm.nn import _checks
 from skwfm.nn._fm import FactorModule
 
@@ -180,7 +180,7 @@ class WeightedFFM(FactorModule):
         -------
         Tensor of shape (B,), or (B, num_outputs) for more than one output
         """
-        scores = torch_ops.ffm_score(
+        scores = operators.ffm_score(
             self.bag.weight,
             self.linear,
             self.bias,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skwfm._kernels import torch_ops
+from skwfm._kernels import operators, torch_ops
 from skwfm.nn import _checks
 from skwfm.nn._bag import WeightedEmbeddingBag
 
@@ -255,7 +255,7 @@ class WeightedFM(FactorModule):
         -------
         Tensor of shape (B,), or (B, num_outputs) for more than one output
         """
-        scores = torch_ops.fm_score(
+        scores = operators.fm_score(
             self.bag.weight,
             self.linear,
             self.bias,

@@ -2,22 +2,10 @@
 // this processor and splits rows over threads. Threads live as long as a call does, so
 // that a process may fork after it. Callers check all input; nothing here words errors.
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <algorithm>
-#include <memory>
-#include <new>
-#include <optional>
 #include <stdexcept>
 #include <string>
-#include <thread>
-#include <vector>
 
-#include "types.hpp"
-
-namespace py = pybind11;
+#include "arrays.hpp"
 
 namespace skwfm {
 
@@ -70,7 +58,7 @@ const Kernels<T>& pick(const Kernels<float>& single, const Kernels<double>& wide
 }
 
 template <class T>
-const Kernels<T>& kernels() {
+const Kernels<T>& chosen() {
 #ifdef SKWFM_DISPATCH
     if (instruction_set() == "v4") return pick<T>(v4::single_kernels, v4::double_kernels);
     if (instruction_set() == "v3") return pick<T>(v3::single_kernels, v3::double_kernels);
@@ -78,47 +66,19 @@ const Kernels<T>& kernels() {
     return pick<T>(v2::single_kernels, v2::double_kernels);
 }
 
-template <class T>
-using Array = py::array_t<T, py::array::c_style>;
-template <class T>
-using Strided = py::array_t<T, 0>;
-template <class T>
-using Maybe = std::optional<Array<T>>;
+}  // namespace
 
-template <class T>
-const T* pointer(const Maybe<T>& array) {
-    return array ? array->data() : nullptr;
+template <>
+const Kernels<float>& kernels<float>() {
+    return chosen<float>();
 }
-
-struct AlignedDelete {
-    void operator()(char* p) const { ::operator delete(p, std::align_val_t(64)); }
-};
-using Block = std::unique_ptr<char, AlignedDelete>;
-
-Block aligned(int64_t bytes) {
-    return Block(static_cast<char*>(::operator new(bytes, std::align_val_t(64))));
+template <>
+const Kernels<double>& kernels<double>() {
+    return chosen<double>();
 }
+void bind_batch(py::module_& m);  // core_batch.cpp
 
-template <class T>
-int64_t max_entries(const Rows<T>& rows, const Cut& cut) {
-    int64_t most = 1;
-    for (int64_t i = 0; i < rows.n_rows; i++) {
-        const int64_t row = rows.row(i);
-        const int64_t* p = cut.offsets ? cut.offsets + row * cut.n_fields
-                                       : rows.indptr + row;
-        most = std::max(most, p[cut.offsets ? cut.n_fields : 1] - p[0]);
-    }
-    return most;
-}
-
-// Calls f(thread) for every thread, the last one in this thread.
-template <class F>
-void in_threads(int n_threads, F f) {
-    std::vector<std::thread> others;
-    for (int t = 0; t + 1 < n_threads; t++) others.emplace_back(f, t);
-    f(n_threads - 1);
-    for (auto& other : others) other.join();
-}
+namespace {
 
 template <class T>
 void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
@@ -165,24 +125,29 @@ struct Replicas {
         }
     }
 
-    void merge(T* bias_values, int64_t first, int64_t last) {
-        for (int64_t s = first; s < last; s++) merge_one(row(s), s);
-        if (first > 0) return;
-        for (int i = 0; i < n_bias; i++) {
-            const T before = bias_values[i];
-            for (int t = 0; t < n_threads; t++) bias_values[i] += bias(t)[i] - before;
-            for (int t = 0; t < n_threads; t++) bias(t)[i] = bias_values[i];
-        }
+    // Adds up, for some of the labels, what the threads added to their copies.
+    void merge(int64_t first, int64_t last) {
+        std::vector<T> after(table.stride);
+        for (int64_t s = first; s < last; s++)
+            merge_one(row(s), s * table.stride, after.data());
     }
 
-    void merge_one(T* base, int64_t slot) {
-        for (int64_t d = 0; d < table.stride; d++) {
-            const T before = base[d];
-            T after = before;
-            for (int t = 0; t < n_threads; t++)
-                after += rows(t)[slot * table.stride + d] - before;
-            base[d] = after;
-            for (int t = 0; t < n_threads; t++) rows(t)[slot * table.stride + d] = after;
+    void merge_one(T* base, int64_t at, T* after) {
+        const int64_t n = table.stride;
+        std::copy(base, base + n, after);
+        for (int t = 0; t < n_threads; t++) {
+            const T* copy = rows(t) + at;
+            for (int64_t d = 0; d < n; d++) after[d] += copy[d] - base[d];
+        }
+        std::copy(after, after + n, base);
+        for (int t = 0; t < n_threads; t++) std::copy(after, after + n, rows(t) + at);
+    }
+
+    void merge_bias(T* values) {
+        for (int i = 0; i < n_bias; i++) {
+            const T before = values[i];
+            for (int t = 0; t < n_threads; t++) values[i] += bias(t)[i] - before;
+            for (int t = 0; t < n_threads; t++) bias(t)[i] = values[i];
         }
     }
 
@@ -235,7 +200,11 @@ struct Training {
                     {slot, replicas.rows(t)}, replicas.bias(t),
                     {most, scratch.get() + bytes * t});
             });
-            replicas.merge(bias, 0, labels.size());
+            in_threads(n_threads, [&](int t) {
+                replicas.merge(labels.size() * t / n_threads,
+                               labels.size() * (t + 1) / n_threads);
+            });
+            replicas.merge_bias(bias);
             for (int t = 0; t < n_threads; t++) {
                 loss += parts[t].loss;
                 if (parts[t].done < n * (t + 1) / n_threads - n * t / n_threads)
@@ -445,10 +414,13 @@ void bind(py::module_& m) {
 }  // namespace
 }  // namespace skwfm
 
+namespace py = pybind11;
+
 PYBIND11_MODULE(_core, m) {
     m.doc() = "The compiled core.";
     skwfm::bind<float>(m);
     skwfm::bind<double>(m);
+    skwfm::bind_batch(m);
     m.def("instruction_sets", skwfm::instruction_sets);
     m.def("instruction_set", [] { return skwfm::instruction_set(); });
     m.def("set_instruction_set", skwfm::set_instruction_set);

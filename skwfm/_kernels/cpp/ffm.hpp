@@ -64,8 +64,7 @@ struct FfmRow {
         filled[f] = 0;
     }
 
-    template <class Find>
-    inline void score(const Bags<T>& bags, Find find, Ahead<T>& ahead, bool keep) {
+    inline void score(const Bags<T>& bags, Ahead<T>& ahead, bool keep) {
         for (int c = 0; c < n_outputs; c++) scores[c] = model.bias ? model.bias[c] : 0;
         for (int32_t f = 0, b = 0; f < n_fields; f++) {
             if (b < bags.n && bags.field[b] == f)
@@ -73,57 +72,54 @@ struct FfmRow {
             else if (filled[f])
                 forget(f);
         }
-        for (int32_t b = 0; b < bags.n; b++) gather(bags, b, find, ahead);
+        for (int32_t b = 0; b < bags.n; b++) gather(bags, b, ahead);
         for (int32_t b = 0; b < bags.n; b++) {
             const int32_t f = bags.field[b], q = bags.start[b];
             const T* o = other + f * pitch;
             const bool alone = bags.start[b + 1] == q + 1;
             // The sums of a bag of many labels stand, transposed, in `other` only.
             const T x = alone ? bags.weights[q] : T(1);
-            const T* a = alone ? find(bags.labels[q]) : collect(f);
+            const T* a = alone ? bags.at[q] : collect(f);
             multiply(x, a, o, b, keep);
         }
         ahead.rest();
     }
 
-    template <class Find>
-    inline void gather(const Bags<T>& bags, int32_t b, Find find, Ahead<T>& ahead) {
+    inline void gather(const Bags<T>& bags, int32_t b, Ahead<T>& ahead) {
         const int32_t f = bags.field[b], first = bags.start[b], end = bags.start[b + 1];
         filled[f] = 1;
         for (int32_t q = first; q < end; q++) {
             ahead.step();
             const int64_t label = bags.labels[q];
-            model.add_linear(scores, bags.weights[q], find(label), label);
+            model.add_linear(scores, bags.weights[q], bags.at[q], label);
         }
         if (end == first + 1) {
-            spread(f, bags.weights[first], find(bags.labels[first]));
+            spread(f, bags.weights[first], bags.at[first]);
             return;
         }
-        add_up(bags, first, end, find);
-        if (model.intra_field) pair_inside(bags, b, find);
+        add_up(bags, first, end);
+        if (model.intra_field) pair_inside(bags, b);
         spread(f, T(1), sums);
     }
 
     // sums = the weighted sum of the vectors, a few registers at a time.
-    template <class Find>
-    inline void add_up(const Bags<T>& bags, int32_t first, int32_t end, Find find) {
+    inline void add_up(const Bags<T>& bags, int32_t first, int32_t end) {
         constexpr int W = WIDTH<T>;
         int d = 0;
-        for (; d + 4 * W <= length; d += 4 * W) add_up_at<W, 4>(bags, first, end, find, d);
-        for (; d + W <= length; d += W) add_up_at<W, 1>(bags, first, end, find, d);
+        for (; d + 4 * W <= length; d += 4 * W) add_up_at<W, 4>(bags, first, end, d);
+        for (; d + W <= length; d += W) add_up_at<W, 1>(bags, first, end, d);
         if constexpr (W > 4)
-            for (; d + 4 <= length; d += 4) add_up_at<4, 1>(bags, first, end, find, d);
-        for (; d < length; d++) add_up_at<1, 1>(bags, first, end, find, d);
+            for (; d + 4 <= length; d += 4) add_up_at<4, 1>(bags, first, end, d);
+        for (; d < length; d++) add_up_at<1, 1>(bags, first, end, d);
     }
 
-    template <int N, int TIMES, class Find>
-    inline void add_up_at(const Bags<T>& bags, int32_t first, int32_t end, Find find,
-                          int d) {
+    template <int N, int TIMES>
+    inline void add_up_at(const Bags<T>& bags, int32_t first, int32_t end, int d) {
         using P = Pack<T, N>;
         P part[TIMES];
         for (int t = 0; t < TIMES; t++) part[t] = P::all(0);
         for (int32_t q = first; q < end; q++) {
-            const T* p = find(bags.labels[q]) + d;
+            const T* p = bags.at[q] + d;
             const P x = P::all(bags.weights[q]);
             for (int t = 0; t < TIMES; t++) part[t] = part[t] + x * P::load(p + t * N);
         }
@@ -155,12 +151,11 @@ struct FfmRow {
     }
 
     // Pairs inside a field: prefix sums over the entries' own blocks, kept in `inner`.
-    template <class Find>
-    void pair_inside(const Bags<T>& bags, int32_t b, Find find) {
+    void pair_inside(const Bags<T>& bags, int32_t b) {
         const int32_t f = bags.field[b], inside = n_outputs * k();
         for (int d = 0; d < inside; d++) suffix[d] = 0;
         for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++) {
-            const T* p = find(bags.labels[q]);
+            const T* p = bags.at[q];
             std::memcpy(inner + int64_t(q) * inside, suffix, inside * sizeof(T));
             for (int c = 0; c < n_outputs; c++)
                 for (int d = 0; d < k(); d++) {
@@ -173,8 +168,8 @@ struct FfmRow {
     }
 
     // Calls visit(entry, direction, its sum of squares) for every entry of the row.
-    template <class Find, class Visit>
-    inline void directions(const Bags<T>& bags, Find find, Visit visit) {
+    template <class Visit>
+    inline void directions(const Bags<T>& bags, Visit visit) {
         for (int32_t b = 0; b < bags.n; b++) {
             const int32_t f = bags.field[b];
             T* o = other + f * pitch;
@@ -186,19 +181,19 @@ struct FfmRow {
             }
             const int32_t first = bags.start[b], end = bags.start[b + 1];
             if (model.intra_field && end > first + 1) {
-                inside_directions(bags, b, find, visit);
+                inside_directions(bags, b, visit);
                 continue;
             }
             for (int32_t q = first; q < end; q++) visit(q, o, squares[b]);
         }
     }
 
-    template <class Find, class Visit>
-    void inside_directions(const Bags<T>& bags, int32_t b, Find find, Visit visit) {
+    template <class Visit>
+    void inside_directions(const Bags<T>& bags, int32_t b, Visit visit) {
         const int32_t f = bags.field[b], inside = n_outputs * k();
         for (int d = 0; d < inside; d++) suffix[d] = 0;
         for (int32_t q = bags.start[b + 1] - 1; q >= bags.start[b]; q--) {
-            const T* p = find(bags.labels[q]);
+            const T* p = bags.at[q];
             T more = 0;
             for (int c = 0; c < n_outputs; c++) {
                 const T own = n_outputs > 1 ? gradient[c] : T(1);
@@ -221,15 +216,15 @@ template <class T, int K>
 void score_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
                const Work& work) {
     Arena arena{work.scratch};
-    Bags<T> bags(rows, cut, work.max_entries, arena);
+    // Scoring only reads what it finds.
+    const Finder<T> find{const_cast<T*>(model.factors), model.stride, {nullptr, nullptr}};
+    Bags<T> bags(rows, cut, find, work.max_entries, arena);
     FfmRow<T, K> row(model, cut, work.max_entries, arena);
-    Ahead<T> ahead{rows, cut, model.factors, model.stride,
-                   int(row.length * sizeof(T))};
-    auto find = [&](int64_t label) { return model.factors + label * model.stride; };
+    Ahead<T> ahead{rows, cut, bags.find, int(row.length * sizeof(T))};
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + 1);
-        row.score(bags, find, ahead, false);
+        row.score(bags, ahead, false);
         for (int c = 0; c < row.n_outputs; c++)
             out[i * row.n_outputs + c] = row.scores[c];
     }
@@ -241,21 +236,17 @@ Progress train_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
                    T* bias, const T* target, const T* weight, T* scores,
                    const Work& work) {
     Arena arena{work.scratch};
-    Bags<T> bags(rows, cut, work.max_entries, arena);
+    const Finder<T> find{table.rows, table.stride, hot};
+    Bags<T> bags(rows, cut, find, work.max_entries, arena);
     FfmRow<T, K> row(model, cut, work.max_entries, arena);
     const Mover<T> mover{table, options, model.n_outputs};
-    Ahead<T> ahead{rows, cut, table.rows, table.stride, int(table.stride * sizeof(T))};
-    auto find = [&](int64_t label) {
-        if (hot.slot && hot.slot[label] >= 0)
-            return hot.rows + hot.slot[label] * table.stride;
-        return table.rows + label * table.stride;
-    };
+    Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T))};
     double loss = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + 1);
         ahead.aim_far(i, target, weight);
-        row.score(bags, find, ahead, true);
+        row.score(bags, ahead, true);
         if (scores)
             std::memcpy(scores + i * row.n_outputs, row.scores,
                         row.n_outputs * sizeof(T));
@@ -265,18 +256,22 @@ Progress train_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
                                row.gradient);
         bool good = finite(part);
         if (!good) return {loss, i};
-        loss += double(w) * part;
-        for (int c = 0; c < row.n_outputs; c++) row.gradient[c] *= w;
+        for (int c = 0; c < row.n_outputs; c++) {
+            row.gradient[c] *= w;
+            good &= finite(row.gradient[c] * row.gradient[c]);
+        }
+        if (!good) return {loss, i};
         const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
-        row.directions(bags, find, [&](int32_t q, const T* direction, T square) {
-            T* p = find(bags.labels[q]);
+        row.directions(bags, [&](int32_t q, const T* direction, T square) {
+            T* p = bags.at[q];
             const T x = bags.weights[q];
             good &= mover.vector(p, direction, row.length, g * x, square);
             if (options.fit_linear)
                 for (int c = 0; c < row.n_outputs; c++)
-                    mover.linear(p, row.gradient[c] * x, c);
+                    good &= mover.linear(p, row.gradient[c] * x, c);
         });
         if (!good) return {loss, i};
+        loss += double(w) * part;
         mover.bias(bias, row.gradient);
     }
     return {loss, rows.n_rows};

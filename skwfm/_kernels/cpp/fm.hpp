@@ -22,8 +22,7 @@ struct FmRow {
     }
 
     // Scores the row; leaves the bag sums and prefixes for the gradient.
-    template <class Find>
-    inline void score(const Bags<T>& bags, Find find, Ahead<T>& ahead, bool keep) {
+    inline void score(const Bags<T>& bags, Ahead<T>& ahead, bool keep) {
         for (int c = 0; c < n_outputs; c++) scores[c] = model.bias ? model.bias[c] : 0;
         if constexpr (K > 0) {
             using V = Pack<T, K>;
@@ -31,7 +30,7 @@ struct FmRow {
             for (int32_t b = 0; b < bags.n; b++) {
                 V s = V::all(0);
                 for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++) {
-                    const T* p = find(bags.labels[q]);
+                    const T* p = bags.at[q];
                     ahead.step();
                     s = s + V::all(bags.weights[q]) * V::load(p);
                     model.add_linear(scores, bags.weights[q], p, bags.labels[q]);
@@ -42,20 +41,19 @@ struct FmRow {
             }
             scores[0] += sum(pairs);
         } else {
-            score_any(bags, find, ahead);
+            score_any(bags, ahead);
         }
         ahead.rest();
     }
 
-    template <class Find>
-    void score_any(const Bags<T>& bags, Find find, Ahead<T>& ahead) {
+    void score_any(const Bags<T>& bags, Ahead<T>& ahead) {
         for (int d = 0; d < length; d++) total[d] = products[d] = 0;
         for (int32_t b = 0; b < bags.n; b++) {
             T *s = sums + int64_t(b) * length, *before = prefix + int64_t(b) * length;
             std::memcpy(before, total, length * sizeof(T));
             for (int d = 0; d < length; d++) s[d] = 0;
             for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++) {
-                const T* p = find(bags.labels[q]);
+                const T* p = bags.at[q];
                 ahead.step();
                 add_scaled(s, bags.weights[q], p, length);
                 model.add_linear(scores, bags.weights[q], p, bags.labels[q]);
@@ -107,15 +105,15 @@ template <class T, int K>
 void score_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
               const Work& work) {
     Arena arena{work.scratch};
-    Bags<T> bags(rows, cut, work.max_entries, arena);
+    // Scoring only reads what it finds.
+    const Finder<T> find{const_cast<T*>(model.factors), model.stride, {nullptr, nullptr}};
+    Bags<T> bags(rows, cut, find, work.max_entries, arena);
     FmRow<T, K> row(model, bags.most, arena);
-    Ahead<T> ahead{rows, cut, model.factors, model.stride,
-                   int(row.length * sizeof(T))};
-    auto find = [&](int64_t label) { return model.factors + label * model.stride; };
+    Ahead<T> ahead{rows, cut, bags.find, int(row.length * sizeof(T))};
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + 2);
-        row.score(bags, find, ahead, false);
+        row.score(bags, ahead, false);
         for (int c = 0; c < row.n_outputs; c++)
             out[i * row.n_outputs + c] = row.scores[c];
     }
@@ -127,21 +125,17 @@ Progress train_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
                   T* bias, const T* target, const T* weight, T* scores,
                   const Work& work) {
     Arena arena{work.scratch};
-    Bags<T> bags(rows, cut, work.max_entries, arena);
+    const Finder<T> find{table.rows, table.stride, hot};
+    Bags<T> bags(rows, cut, find, work.max_entries, arena);
     FmRow<T, K> row(model, bags.most, arena);
     const Mover<T> mover{table, options, model.n_outputs};
-    Ahead<T> ahead{rows, cut, table.rows, table.stride, int(table.stride * sizeof(T))};
-    auto find = [&](int64_t label) {
-        if (hot.slot && hot.slot[label] >= 0)
-            return hot.rows + hot.slot[label] * table.stride;
-        return table.rows + label * table.stride;
-    };
+    Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T))};
     double loss = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + 2);
         ahead.aim_far(i, target, weight);
-        row.score(bags, find, ahead, true);
+        row.score(bags, ahead, true);
         if (scores)
             std::memcpy(scores + i * row.n_outputs, row.scores,
                         row.n_outputs * sizeof(T));
@@ -151,21 +145,25 @@ Progress train_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
                                row.gradient);
         bool good = finite(part);
         if (!good) return {loss, i};
-        loss += double(w) * part;
-        for (int c = 0; c < row.n_outputs; c++) row.gradient[c] *= w;
+        for (int c = 0; c < row.n_outputs; c++) {
+            row.gradient[c] *= w;
+            good &= finite(row.gradient[c] * row.gradient[c]);
+        }
+        if (!good) return {loss, i};
         const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
         row.directions(bags, [&](int32_t b, const T* direction, T square) {
             const int32_t length = K > 0 ? K : row.length;
             for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++) {
-                T* p = find(bags.labels[q]);
+                T* p = bags.at[q];
                 const T x = bags.weights[q];
                 good &= mover.vector(p, direction, length, g * x, square);
                 if (options.fit_linear)
                     for (int c = 0; c < row.n_outputs; c++)
-                        mover.linear(p, row.gradient[c] * x, c);
+                        good &= mover.linear(p, row.gradient[c] * x, c);
             }
         });
         if (!good) return {loss, i};
+        loss += double(w) * part;
         mover.bias(bias, row.gradient);
     }
     return {loss, rows.n_rows};

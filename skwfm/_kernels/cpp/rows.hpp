@@ -12,12 +12,26 @@ struct Arena {
     }
 };
 
+// Where the vector of a label lies: in a thread's own copy, or in the table.
+template <class T>
+struct Finder {
+    T* table;
+    int64_t stride;
+    Hot<T> hot;
+
+    SKWFM_INLINE T* operator()(int64_t label) const {
+        if (hot.slot && hot.slot[label] >= 0) return hot.rows + hot.slot[label] * stride;
+        return table + label * stride;
+    }
+};
+
 // Bag b of the current row: entries start[b] .. start[b + 1] of labels and weights,
-// in field[b]. Bags without entries are left out.
+// in field[b]; at[q] is the vector of entry q. Bags without entries are left out.
 template <class T>
 struct Bags {
     const Rows<T>& rows;
     const Cut& cut;
+    const Finder<T> find;
     int64_t most;
     int32_t n = 0;
     const int32_t* labels = nullptr;
@@ -25,9 +39,12 @@ struct Bags {
     int32_t *field, *start;
     int32_t *counts, *own_labels;
     T* own_weights;
+    T** at;
 
-    Bags(const Rows<T>& rows, const Cut& cut, int64_t max_entries, Arena& arena)
-        : rows(rows), cut(cut) {
+    Bags(const Rows<T>& rows, const Cut& cut, const Finder<T>& find, int64_t max_entries,
+         Arena& arena)
+        : rows(rows), cut(cut), find(find) {
+        at = arena.take<T*>(max_entries);
         most = max_entries < cut.n_fields || cut.every_entry() ? max_entries
                                                                : cut.n_fields;
         field = arena.take<int32_t>(most + 1);
@@ -41,6 +58,11 @@ struct Bags {
     }
 
     void read(int64_t i) {
+        cut_row(i);
+        for (int32_t q = 0; q < start[n]; q++) at[q] = find(labels[q]);
+    }
+
+    void cut_row(int64_t i) {
         const int64_t row = rows.row(i);
         const int64_t first = cut.offsets ? cut.offsets[row * cut.n_fields]
                                           : rows.indptr[row];
@@ -101,8 +123,7 @@ template <class T>
 struct Ahead {
     const Rows<T>& rows;
     const Cut& cut;
-    const T* table;
-    int64_t stride;
+    const Finder<T>& find;
     int bytes;
     const int32_t *at = nullptr, *end = nullptr;
 
@@ -142,7 +163,7 @@ struct Ahead {
         end = rows.indices + p[cut.offsets ? cut.n_fields : 1];
     }
     SKWFM_INLINE void step() {
-        if (at < end) prefetch(table + int64_t(*at++) * stride, bytes);
+        if (at < end) prefetch(find(*at++), bytes);
     }
     SKWFM_INLINE void rest() {
         while (at < end) step();
@@ -204,22 +225,24 @@ struct Mover {
         return true;
     }
 
-    inline void linear(T* p, T gradient, int output) const {
+    // False: not finite, nothing moved.
+    inline bool linear(T* p, T gradient, int output) const {
         T& a = p[table.linear + output];
         T rate = options.learning_rate_linear;
         const T l2 = options.l2_linear * p[table.inverse_count];
+        T& state = p[table.linear_state + output];
+        const T before = state, after = state + gradient * gradient;
+        if (!finite(after)) return false;
         if (options.step == Step::sgd) {
             a = (a - rate * gradient) / (1 + rate * l2);
-            return;
+            return true;
         }
-        T& state = p[table.linear_state + output];
-        const T before = state;
-        state += gradient * gradient;
+        state = after;
         if (options.step != Step::ftrl) {
             rate /= std::sqrt(state);
             const T moved = a - rate * gradient;
             a = l2 == 0 ? moved : moved / (1 + rate * l2);
-            return;
+            return true;
         }
         // FTRL-Proximal (McMahan and others, 2013): z sums the gradients, less what
         // keeps the past steps in place; the penalties are those of the sum of losses.
@@ -229,6 +252,7 @@ struct Mover {
         const T l1 = options.l1_linear;
         const T past = z > l1 ? z - l1 : z < -l1 ? z + l1 : T(0);
         a = -past / (root / rate + options.l2_linear);
+        return true;
     }
 
     void bias(T* values, const T* gradient) const {

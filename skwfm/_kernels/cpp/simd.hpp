@@ -154,14 +154,6 @@ inline void add_scaled(T* out, T x, const T* a, int length) {
     });
 }
 
-// GCC takes a function that only prefetches for one without effect and drops the call,
-// unless it is inlined.
-#if defined(__GNUC__)
-#define SKWFM_INLINE inline __attribute__((always_inline))
-#else
-#define SKWFM_INLINE inline
-#endif
-
 SKWFM_INLINE void prefetch_line(const void* p) {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 0, 3);

@@ -7,6 +7,17 @@
 #include <cstdint>
 #include <cstring>
 
+// What several instruction sets include must be inlined: the linker would keep one copy
+// for all of them. (Besides, GCC takes a function that only prefetches for one without
+// effect and drops the call.)
+#if defined(__GNUC__)
+#define SKWFM_INLINE inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define SKWFM_INLINE __forceinline
+#else
+#define SKWFM_INLINE inline
+#endif
+
 namespace skwfm {
 
 enum class Pairs { fm, ffm };
@@ -24,8 +35,8 @@ struct Rows {
     const int64_t* order;  // null: rows first, first + 1, ...
     int64_t first, n_rows;
 
-    int64_t row(int64_t i) const { return order ? order[first + i] : first + i; }
-    Rows part(int64_t begin, int64_t end) const {
+    SKWFM_INLINE int64_t row(int64_t i) const { return order ? order[first + i] : first + i; }
+    SKWFM_INLINE Rows part(int64_t begin, int64_t end) const {
         return {indptr, indices, values, order, first + begin, end - begin};
     }
 };
@@ -37,7 +48,7 @@ struct Cut {
     const int64_t* offsets;     // end points of n_rows * n_fields bags, bag after bag
     int32_t n_fields;
 
-    bool every_entry() const { return !field_ends && !field_of && !offsets; }
+    SKWFM_INLINE bool every_entry() const { return !field_ends && !field_of && !offsets; }
 };
 
 // Parameters to score with: a label's vector has n_outputs * [n_fields *] k numbers.
@@ -55,12 +66,12 @@ struct Model {
     int32_t n_factors, n_outputs;
     bool intra_field;
 
-    int32_t length(int32_t n_fields) const {
+    SKWFM_INLINE int32_t length(int32_t n_fields) const {
         return n_outputs * n_factors * (pairs == Pairs::ffm ? n_fields : 1);
     }
 
     // Adds x times the linear weights of a label, whose row is `p`, to the scores.
-    void add_linear(T* scores, T x, const T* p, int64_t label) const {
+    SKWFM_INLINE void add_linear(T* scores, T x, const T* p, int64_t label) const {
         if (linear_offset >= 0) {
             for (int c = 0; c < n_outputs; c++) scores[c] += x * p[linear_offset + c];
         } else if (linear) {
@@ -116,7 +127,8 @@ template <class T>
 int64_t scratch_bytes(const Cut& cut, const Model<T>& model, int64_t max_entries) {
     const int64_t fields = cut.n_fields, length = model.length(cut.n_fields);
     const int64_t bags = cut.every_entry() || max_entries < fields ? max_entries : fields;
-    const int64_t integers = 2 * (bags + 1) + fields + 1 + max_entries;
+    const int64_t pointers = 2 * max_entries;  // in units of int32_t
+    const int64_t integers = 2 * (bags + 1) + fields + 1 + max_entries + pointers;
     int64_t numbers = max_entries + 4 * model.n_outputs;
     if (model.pairs == Pairs::fm) {
         numbers += 2 * (bags + 1) * length;
@@ -129,6 +141,39 @@ int64_t scratch_bytes(const Cut& cut, const Model<T>& model, int64_t max_entries
     return integers * int64_t(sizeof(int32_t)) + numbers * int64_t(sizeof(T)) + 17 * 64;
 }
 
+// Where the gradient of a batch goes; null: that part is not wanted.
+template <class T>
+struct Gradient {
+    T* factors;  // one vector per label
+    T* linear;   // n_outputs numbers per label
+    T* weights;  // one number per entry
+    // Which row of the first two each entry adds to, and whether a row holds something
+    // yet. Null: row j is label j, and the rows start with numbers to add to.
+    const int32_t* place;
+    char* touched;
+};
+
+// Rows `begin` to `end` of a gradient that has rows for some labels of a table, or
+// (labels null) for all of them. No label occurs twice.
+template <class T>
+struct RowGradient {
+    const int64_t* labels;
+    const T* values;
+    int64_t begin, end;
+    int64_t length;
+};
+
+template <class T>
+struct AdagradStep {
+    T rate, eps;
+    bool per_row;  // one state per row, not per number
+};
+
+template <class T>
+struct AdamStep {
+    T rate, eps, beta1, beta2;  // `rate` with the bias correction
+};
+
 // The same kernels, compiled for one instruction set.
 template <class T>
 struct Kernels {
@@ -136,6 +181,11 @@ struct Kernels {
                       const Options<T>&, const Hot<T>&, T* bias, const T* target,
                       const T* weight, T* scores, const Work&);
     void (*score)(const Rows<T>&, const Cut&, const Model<T>&, T* out, const Work&);
+    void (*gradient)(const Rows<T>&, const Cut&, const Model<T>&, const T* of_scores,
+                     const Gradient<T>&, const Work&);
+    void (*adagrad)(const RowGradient<T>&, T* table, T* states, const AdagradStep<T>&);
+    void (*adam)(const RowGradient<T>&, T* table, T* means, T* squares,
+                 const AdamStep<T>&);
 };
 
 }  // namespace skwfm

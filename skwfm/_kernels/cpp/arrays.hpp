@@ -1,0 +1,73 @@
+// What the bindings share: NumPy arrays taken apart, scratch memory, threads that live
+// as long as a call does.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "types.hpp"
+
+namespace skwfm {
+
+namespace py = pybind11;
+
+// The kernels for this processor.
+template <class T>
+const Kernels<T>& kernels();
+template <>
+const Kernels<float>& kernels<float>();
+template <>
+const Kernels<double>& kernels<double>();
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+template <class T>
+using Strided = py::array_t<T, 0>;
+template <class T>
+using Maybe = std::optional<Array<T>>;
+
+template <class T>
+const T* pointer(const Maybe<T>& array) {
+    return array ? array->data() : nullptr;
+}
+
+struct AlignedDelete {
+    void operator()(char* p) const { ::operator delete(p, std::align_val_t(64)); }
+};
+using Block = std::unique_ptr<char, AlignedDelete>;
+
+inline Block aligned(int64_t bytes) {
+    return Block(static_cast<char*>(::operator new(bytes, std::align_val_t(64))));
+}
+
+template <class T>
+int64_t max_entries(const Rows<T>& rows, const Cut& cut) {
+    int64_t most = 1;
+    for (int64_t i = 0; i < rows.n_rows; i++) {
+        const int64_t row = rows.row(i);
+        const int64_t* p = cut.offsets ? cut.offsets + row * cut.n_fields
+                                       : rows.indptr + row;
+        most = std::max(most, p[cut.offsets ? cut.n_fields : 1] - p[0]);
+    }
+    return most;
+}
+
+// Calls f(thread) for every thread, the last one in this thread.
+template <class F>
+void in_threads(int n_threads, F f) {
+    std::vector<std::thread> others;
+    for (int t = 0; t + 1 < n_threads; t++) others.emplace_back(f, t);
+    f(n_threads - 1);
+    for (auto& other : others) other.join();
+}
+
+}  // namespace skwfm
