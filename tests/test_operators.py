@@ -122,6 +122,7 @@ shapes = st.tuples(st.integers(1, 5), st.integers(1, 5)).flatmap(
 )
 
 
+@needs_core  # the formulas have their own such test, with their own tolerance
 @settings(max_examples=100, deadline=None)
 @given(
     shapes,
@@ -146,6 +147,7 @@ EXTREMES = {
 }
 
 
+@needs_core
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("k", [1, 4])

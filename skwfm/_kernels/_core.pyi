@@ -89,7 +89,6 @@ def train(
     fit_bias: bool,
     n_threads: int,
     hot: _Array | None,
-    slot: _Array | None,
     interval: int,
 ) -> tuple[float, int]: ...
 def gradient(

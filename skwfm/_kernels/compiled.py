@@ -40,8 +40,8 @@ STEPS = {"adagrad": 0, "adagrad_weight": 1, "sgd": 2, "ftrl": 3}
 
 CACHE_LINE = 64
 # Labels that threads have copies of, and rows per thread between two merges.
-HOT_LABELS = 2048
-MERGE_ROWS = 2048
+HOT_LABELS = 4096
+MERGE_ROWS = 4096
 # Labels moved at a time when a table becomes plain arrays.
 COMPACT_ROWS = 2**14
 
@@ -306,8 +306,10 @@ class Table:
         shape, length = factors.shape, self.scheme.length
         del self.rows
         buffer = self.__dict__.pop("_buffer")
-        # Two names and the view `factors` (its base), beside the argument itself.
-        if sys.getrefcount(buffer) > 3:
+        # An array with one name and one view, as `buffer` should be by now.
+        alone = np.empty(1)
+        _view = alone[:]
+        if sys.getrefcount(buffer) > sys.getrefcount(alone):
             return np.ascontiguousarray(factors), linear
         for start in range(0, shape[0], COMPACT_ROWS):
             part = factors[start : start + COMPACT_ROWS].ravel()
@@ -329,9 +331,7 @@ class Threads(NamedTuple):
 
     n_threads: int = 1
     hot: npt.NDArray[np.int32] | None = None
-    """Labels with copies."""
-    slot: npt.NDArray[np.int32] | None = None
-    """Place of each label in `hot`, or -1."""
+    """Labels with copies, ascending."""
     interval: int = MERGE_ROWS
     """Rows per thread between two merges of the copies."""
 
@@ -341,12 +341,11 @@ class Threads(NamedTuple):
         if n_threads == 1:
             return cls()
         n_hot = min(HOT_LABELS, len(counts))
-        hot = np.argpartition(counts, len(counts) - n_hot)[-n_hot:].astype(np.int32)
-        slot = np.full(len(counts), -1, np.int32)
-        slot[hot] = np.arange(n_hot, dtype=np.int32)
+        most = np.argpartition(counts, len(counts) - n_hot)[-n_hot:]
+        hot = np.sort(most).astype(np.int32)
         # Threads that merge rarely repeat each other's steps.
-        interval = min(MERGE_ROWS, max(n_rows // (64 * n_threads), 1))
-        return cls(n_threads, hot, slot, interval)
+        interval = min(MERGE_ROWS, max(n_rows // (32 * n_threads), 1))
+        return cls(n_threads, hot, interval)
 
 
 ALONE = Threads()

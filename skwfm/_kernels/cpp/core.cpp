@@ -80,6 +80,29 @@ void bind_batch(py::module_& m);  // core_batch.cpp
 
 namespace {
 
+// A point that threads leave when all have come.
+class Meeting {
+public:
+    explicit Meeting(int n_threads) : n_threads_(n_threads) {}
+
+    void wait() {
+        const int64_t round = round_.load(std::memory_order_acquire);
+        if (waiting_.fetch_add(1, std::memory_order_acq_rel) == n_threads_ - 1) {
+            waiting_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; round_.load(std::memory_order_acquire) == round; spins++)
+            if (spins > SPINS) std::this_thread::yield();
+    }
+
+private:
+    static constexpr int SPINS = 2000;
+    const int n_threads_;
+    std::atomic<int> waiting_{0};
+    std::atomic<int64_t> round_{0};
+};
+
 template <class T>
 void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
                 int n_threads) {
@@ -95,41 +118,53 @@ void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* o
     });
 }
 
-// Training in threads: each has a copy of the rows that many samples touch, and of the
-// bias. After `interval` samples per thread what each added is summed into the table.
+// Training in threads: each has a copy of the labels, ascending, that many samples have
+// and of the bias. After `interval` samples per thread what each added is summed into the table.
 template <class T>
 struct Replicas {
     const Table<T>& table;
     const Array<int32_t>& labels;
     int n_threads, n_bias;
-    std::vector<T> biases;
+    std::vector<T> biases, sums;
     Block memory;
     T* copies;
+    std::vector<HotLabels> marks;
 
-    Replicas(const Table<T>& table, const Array<int32_t>& labels, int n_threads,
-             int n_bias)
+    Replicas(const Table<T>& table, const Array<int32_t>& labels, int64_t n_labels,
+             int n_threads, int n_bias)
         : table(table), labels(labels), n_threads(n_threads), n_bias(n_bias),
-          biases(n_bias * n_threads), memory(aligned(sizeof(T) * size() * n_threads + 64)),
-          copies(reinterpret_cast<T*>(memory.get())) {}
-
-    int64_t size() const { return labels.size() * table.stride; }
-    T* rows(int thread) { return copies + size() * thread; }
-    T* bias(int thread) { return biases.data() + n_bias * thread; }
-
-    void share(const T* bias_values) {
-        for (int t = 0; t < n_threads; t++) {
-            std::copy(bias_values, bias_values + n_bias, bias(t));
-            for (int64_t s = 0; s < labels.size(); s++)
-                std::memcpy(rows(t) + s * table.stride, row(s),
-                            table.stride * sizeof(T));
+          biases(pitch() * n_threads), sums(table.stride * n_threads),
+          memory(aligned(sizeof(T) * size() * n_threads + 64)),
+          copies(reinterpret_cast<T*>(memory.get())), marks(n_labels / 64 + 1, {0, 0}) {
+        for (int64_t s = 0; s < labels.size(); s++)
+            marks[labels.data()[s] / 64].bits |= uint64_t(1) << labels.data()[s] % 64;
+        int64_t before = 0;
+        for (HotLabels& word : marks) {
+            word.before = before;
+            for (uint64_t bits = word.bits; bits; bits &= bits - 1) before++;
         }
     }
 
-    // Adds up, for some of the labels, what the threads added to their copies.
-    void merge(int64_t first, int64_t last) {
-        std::vector<T> after(table.stride);
+    int64_t size() const { return labels.size() * table.stride; }
+    T* rows(int thread) { return copies + size() * thread; }
+    // Far enough apart that no two threads write to one cache line.
+    int64_t pitch() const { return n_bias + 128 / int64_t(sizeof(T)); }
+    T* bias(int thread) { return biases.data() + pitch() * thread; }
+
+    void share_bias(const T* values) {
+        for (int t = 0; t < n_threads; t++) std::copy(values, values + n_bias, bias(t));
+    }
+
+    void share(int64_t first, int64_t last) {
         for (int64_t s = first; s < last; s++)
-            merge_one(row(s), s * table.stride, after.data());
+            for (int t = 0; t < n_threads; t++)
+                std::copy(row(s), row(s) + table.stride, rows(t) + s * table.stride);
+    }
+
+    // Adds up, for some of the labels, what the threads added to their copies.
+    void merge(int thread, int64_t first, int64_t last) {
+        for (int64_t s = first; s < last; s++)
+            merge_one(row(s), s * table.stride, sums.data() + thread * table.stride);
     }
 
     void merge_one(T* base, int64_t at, T* after) {
@@ -183,35 +218,47 @@ struct Training {
         return alone(rows, {nullptr, nullptr}, bias, {most, scratch.get()});
     }
 
-    Progress run_threads(int n_threads, const Array<int32_t>& labels,
-                         const int32_t* slot, int64_t interval) const {
-        const int64_t most = max_entries(rows, cut);
+    // Every thread takes `interval` rows, then its share of the merge, and so on; none
+    // sleeps in between, since waking takes as long as hundreds of rows.
+    Progress run_threads(int n_threads, const Array<int32_t>& labels, int64_t n_labels,
+                         int64_t interval) const {
+        const int64_t most = max_entries(rows, cut), step = n_threads * interval;
         const int64_t bytes = (scratch_bytes(cut, model, most) + 63) / 64 * 64;
         const Block scratch = aligned(bytes * n_threads);
-        Replicas<T> replicas(table, labels, n_threads, 2 * model.n_outputs);
-        replicas.share(bias);
-        std::vector<Progress> parts(n_threads);
-        double loss = 0;
-        for (int64_t begin = 0; begin < rows.n_rows; begin += n_threads * interval) {
-            const int64_t n = std::min(n_threads * interval, rows.n_rows - begin);
-            in_threads(n_threads, [&](int t) {
-                parts[t] = alone(
-                    rows.part(begin + n * t / n_threads, begin + n * (t + 1) / n_threads),
-                    {slot, replicas.rows(t)}, replicas.bias(t),
-                    {most, scratch.get() + bytes * t});
-            });
-            in_threads(n_threads, [&](int t) {
-                replicas.merge(labels.size() * t / n_threads,
-                               labels.size() * (t + 1) / n_threads);
-            });
-            replicas.merge_bias(bias);
-            for (int t = 0; t < n_threads; t++) {
-                loss += parts[t].loss;
-                if (parts[t].done < n * (t + 1) / n_threads - n * t / n_threads)
-                    return {loss, begin + n * t / n_threads + parts[t].done};
+        Replicas<T> replicas(table, labels, n_labels, n_threads, 2 * model.n_outputs);
+        replicas.share_bias(bias);
+        std::vector<Progress> parts(n_threads, {0, 0});
+        Progress total{0, rows.n_rows};
+        Meeting meeting(n_threads);
+        in_threads(n_threads, [&](int t) {
+            const auto part = [&](int64_t n) { return n * t / n_threads; };
+            const auto next = [&](int64_t n) { return n * (t + 1) / n_threads; };
+            replicas.share(part(labels.size()), next(labels.size()));
+            meeting.wait();
+            for (int64_t begin = 0; begin < total.done; begin += step) {
+                const int64_t n = std::min(step, rows.n_rows - begin);
+                parts[t] = alone(rows.part(begin + part(n), begin + next(n)),
+                                 {replicas.marks.data(), replicas.rows(t)},
+                                 replicas.bias(t),
+                                 {most, scratch.get() + bytes * t});
+                meeting.wait();
+                replicas.merge(t, part(labels.size()), next(labels.size()));
+                if (t == 0) sum_up(parts, begin, n, replicas, total);
+                meeting.wait();
             }
+        });
+        return total;
+    }
+
+    void sum_up(const std::vector<Progress>& parts, int64_t begin, int64_t n,
+                Replicas<T>& replicas, Progress& total) const {
+        const int64_t n_threads = parts.size();
+        replicas.merge_bias(bias);
+        for (int64_t t = n_threads - 1; t >= 0; t--) {
+            const int64_t first = n * t / n_threads, end = n * (t + 1) / n_threads;
+            total.loss += parts[t].loss;
+            if (parts[t].done < end - first) total.done = begin + first + parts[t].done;
         }
-        return {loss, rows.n_rows};
     }
 };
 
@@ -377,7 +424,7 @@ void bind(py::module_& m) {
            std::vector<int> places, int loss, int step, T learning_rate,
            T learning_rate_linear, T l2_factors, T l2_linear, T l1_linear, T huber_delta,
            bool fit_linear, bool fit_bias, int n_threads, Maybe<int32_t> hot,
-           Maybe<int32_t> slot, int64_t interval) {
+           int64_t interval) {
             const int64_t stride = table.shape(1);
             Training<T> training{
                 rows_of<T>(indptr, indices, values, order, first, n_rows),
@@ -391,12 +438,12 @@ void bind(py::module_& m) {
                  l2_linear, l1_linear, huber_delta, fit_linear, fit_bias},
                 bias.mutable_data(), target.data(), pointer(weight),
                 scores ? scores->mutable_data() : nullptr};
-            const int32_t* slots = pointer(slot);
+            const int64_t n_labels = table.shape(0);
             Progress progress;
             {
                 py::gil_scoped_release release;
                 progress = n_threads > 1
-                               ? training.run_threads(n_threads, *hot, slots, interval)
+                               ? training.run_threads(n_threads, *hot, n_labels, interval)
                                : training.run();
             }
             return py::make_tuple(progress.loss, progress.done);
@@ -408,7 +455,7 @@ void bind(py::module_& m) {
         "scores"_a.noconvert(), "table"_a.noconvert(), "bias"_a.noconvert(), "places"_a, "loss"_a, "step"_a,
         "learning_rate"_a, "learning_rate_linear"_a, "l2_factors"_a, "l2_linear"_a,
         "l1_linear"_a, "huber_delta"_a, "fit_linear"_a, "fit_bias"_a, "n_threads"_a,
-        "hot"_a.noconvert(), "slot"_a.noconvert(), "interval"_a);
+        "hot"_a.noconvert(), "interval"_a);
 }
 
 }  // namespace

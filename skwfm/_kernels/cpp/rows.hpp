@@ -20,7 +20,12 @@ struct Finder {
     Hot<T> hot;
 
     SKWFM_INLINE T* operator()(int64_t label) const {
-        if (hot.slot && hot.slot[label] >= 0) return hot.rows + hot.slot[label] * stride;
+        if (hot.labels) {
+            const HotLabels word = hot.labels[label / 64];
+            const uint64_t bit = uint64_t(1) << label % 64;
+            if (word.bits & bit)
+                return hot.rows + (word.before + count_bits(word.bits & (bit - 1))) * stride;
+        }
         return table + label * stride;
     }
 };

@@ -154,6 +154,16 @@ inline void add_scaled(T* out, T x, const T* a, int length) {
     });
 }
 
+SKWFM_INLINE int count_bits(uint64_t x) {
+#if defined(__GNUC__)
+    return __builtin_popcountll(x);
+#else
+    int count = 0;
+    for (; x; x &= x - 1) count++;
+    return count;
+#endif
+}
+
 SKWFM_INLINE void prefetch_line(const void* p) {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 0, 3);

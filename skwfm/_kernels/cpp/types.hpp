@@ -102,10 +102,17 @@ struct Options {
     bool fit_linear, fit_bias;
 };
 
-// Rows that many samples touch, with one copy per thread; the others are shared.
+// Labels that many samples have, with one copy per thread; the others are shared. Which
+// they are: a bit for each of 64 labels, and how many hot ones come before them. A plain
+// array of places would take as much of the cache as the copies do.
+struct HotLabels {
+    uint64_t bits;
+    int64_t before;
+};
+
 template <class T>
 struct Hot {
-    const int32_t* slot;  // per column, -1: not hot; null: no replicas
+    const HotLabels* labels;  // null: none
     T* rows;
 };
 
