@@ -160,7 +160,7 @@ def _fit_all(
             header = f"  {'':<22}" + "".join(f"{key:>9}" for key in scores)
             report(f"{header}{'seconds':>9}")
         values = "".join(f"{value:9.4f}" for value in scores.values())
-        report(f"  {name:<22}{values}{seconds:9.1f}")
+        report(f"  {name:<22}{values}{seconds:9.2f}")
         yield Result(name, model, scores)
 
 
