@@ -352,7 +352,7 @@ class BaseWeightedFM(BaseEstimator):
         layout = self._layout(self.factors_.shape[-1])
         table, linear, bias = self._parameters()
         scheme = layout.scheme(len(bias))
-        n_threads = effective_n_jobs(self.n_jobs)
+        n_threads = compiled.n_threads(effective_n_jobs(self.n_jobs))
         parts: Iterable[Any] = [X]
         if X.dtype != table.dtype:  # converted in parts, to bound the memory
             cuts = range(0, X.shape[0], CONVERT_ROWS)

@@ -173,7 +173,7 @@ def _train_online(
         seed=int(rng.randint(2**31)),
         **start_states(mean_square),
     )
-    n_threads = effective_n_jobs(params.n_jobs)
+    n_threads = compiled.n_threads(effective_n_jobs(params.n_jobs))
     net = OnlineNet(
         _module(table, layout, params),
         problem.loss,

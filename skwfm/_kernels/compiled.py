@@ -10,6 +10,7 @@ Without a compiler the package installs without the core: ask `available()`.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ __all__ = [
     "available",
     "count_labels",
     "is_clean",
+    "n_threads",
     "score",
     "train",
 ]
@@ -51,6 +53,11 @@ Array = npt.NDArray[Any]
 def available() -> bool:
     """Tell whether this installation has the compiled core."""
     return _core is not None
+
+
+def n_threads(wanted: int) -> int:
+    """Return how many threads to use: no more than there are processors."""
+    return max(1, min(wanted, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -338,6 +345,7 @@ class Threads(NamedTuple):
     @classmethod
     def of(cls, n_threads: int, counts: npt.NDArray[np.int32], n_rows: int) -> Threads:
         """Return the plan for some rows whose labels occur so many times."""
+        n_threads = min(n_threads, max(n_rows, 1))
         if n_threads == 1:
             return cls()
         n_hot = min(HOT_LABELS, len(counts))

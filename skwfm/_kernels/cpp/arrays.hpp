@@ -7,6 +7,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -61,13 +62,30 @@ int64_t max_entries(const Rows<T>& rows, const Cut& cut) {
     return most;
 }
 
-// Calls f(thread) for every thread, the last one in this thread.
+// Calls f(thread) for every thread, the last one in this thread. None starts before all
+// are there: should the system refuse one, the others leave and the error is passed on.
 template <class F>
 void in_threads(int n_threads, F f) {
+    enum State { waiting, all_there, refused };
+    std::atomic<int> state{waiting};
     std::vector<std::thread> others;
-    for (int t = 0; t + 1 < n_threads; t++) others.emplace_back(f, t);
-    f(n_threads - 1);
-    for (auto& other : others) other.join();
+    const auto start = [&](int t) {
+        while (state.load(std::memory_order_acquire) == waiting)
+            std::this_thread::yield();
+        if (state.load(std::memory_order_acquire) == all_there) f(t);
+    };
+    const auto join = [&](State last) {
+        state.store(last, std::memory_order_release);
+        if (last == all_there) f(n_threads - 1);
+        for (auto& other : others) other.join();
+    };
+    try {
+        for (int t = 0; t + 1 < n_threads; t++) others.emplace_back(start, t);
+    } catch (...) {
+        join(refused);
+        throw;
+    }
+    join(all_there);
 }
 
 }  // namespace skwfm

@@ -106,6 +106,8 @@ private:
 template <class T>
 void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
                 int n_threads) {
+    // Starting a thread takes as long as some hundred rows.
+    n_threads = int(std::min<int64_t>(n_threads, rows.n_rows / 512 + 1));
     const int64_t most = max_entries(rows, cut);
     const int64_t bytes = (scratch_bytes(cut, model, most) + 63) / 64 * 64;
     const Block scratch = aligned(bytes * n_threads);
@@ -118,8 +120,9 @@ void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* o
     });
 }
 
-// Training in threads: each has a copy of the labels, ascending, that many samples have
-// and of the bias. After `interval` samples per thread what each added is summed into the table.
+// Training in threads: each has copies of the labels (ascending) that many samples have,
+// and of the bias. After `interval` samples per thread what each of them added is summed
+// into the table.
 template <class T>
 struct Replicas {
     const Table<T>& table;
