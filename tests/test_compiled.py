@@ -450,3 +450,27 @@ def test_training_tells_the_score_before_each_step(field_aware):
             expected = score(case.scheme, case.rows(dtype, [i]), *model)[0]
             np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
             case.train(slow, chosen, [i])
+
+
+@everywhere
+@pytest.mark.parametrize("k", [4, 8, 16])
+@pytest.mark.parametrize("missing", [0.0, 0.1, 0.5])
+def test_one_label_per_field(k, missing):
+    """Neighbouring fields of one label each are written a cache line at a time."""
+    n_fields, per_field, n_rows = 13, 3, 40
+    rng = np.random.default_rng(0)
+    labels = rng.integers(per_field, size=(n_rows, n_fields))
+    dense = np.zeros((n_rows, n_fields, per_field), np.float32)
+    rows, fields = np.indices(labels.shape)
+    present = rng.random(labels.shape) >= missing
+    dense[rows, fields, labels] = np.where(present, rng.normal(size=labels.shape), 0)
+    X = sp.csr_matrix(dense.reshape(n_rows, -1))
+    ends = per_field * np.arange(1, n_fields + 1)
+    scheme = Scheme(True, k, n_fields, field_ends=ends)
+    factors = rng.normal(size=(X.shape[1], scheme.length)).astype(np.float32)
+    got = score(scheme, Rows.of(X), factors, None, None)[:, 0]
+    parts = factors.reshape(X.shape[1], n_fields, k).astype(float)
+    sums = np.einsum("rfl,flgk->rfgk", dense, parts.reshape(n_fields, -1, n_fields, k))
+    pairs = np.einsum("rfgk,rgfk->rfg", sums, sums)
+    want = np.triu(pairs, 1).sum((1, 2))
+    assert_allclose(got, want, atol=2e-6 * np.abs(pairs).sum((1, 2)).max())

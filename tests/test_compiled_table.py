@@ -318,7 +318,7 @@ def test_frequent_labels_have_copies(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "interval"), [(0, 1), (300, 3), (3 * 6400, 200), (10**9, 4096)]
+    ("n_rows", "interval"), [(30, 1), (300, 3), (3 * 6400, 200), (10**9, 4096)]
 )
 def test_threads_merge_often_where_rows_are_few(n_rows, interval):
     assert Threads.of(3, np.ones(5, np.int32), n_rows).interval == interval

@@ -72,7 +72,7 @@ struct FfmRow {
             else if (filled[f])
                 forget(f);
         }
-        for (int32_t b = 0; b < bags.n; b++) gather(bags, b, ahead);
+        for (int32_t b = 0; b < bags.n;) b += gather(bags, b, ahead);
         for (int32_t b = 0; b < bags.n; b++) {
             const int32_t f = bags.field[b], q = bags.start[b];
             const T* o = other + f * pitch;
@@ -85,7 +85,43 @@ struct FfmRow {
         ahead.rest();
     }
 
-    inline void gather(const Bags<T>& bags, int32_t b, Ahead<T>& ahead) {
+    // Neighbouring fields whose blocks share a cache line of `other`.
+    static constexpr int GROUP = K > 0 && K * sizeof(T) < 64 ? 64 / (K * sizeof(T)) : 1;
+
+    // Writes the columns of one or of several bags; returns how many.
+    inline int32_t gather(const Bags<T>& bags, int32_t b, Ahead<T>& ahead) {
+        const int32_t f = bags.field[b];
+        // A line: bags of one label each, in fields without a gap.
+        if (GROUP > 1 && n_outputs == 1 && f % GROUP == 0 && b + GROUP <= bags.n &&
+            bags.start[b + GROUP] == bags.start[b] + GROUP &&
+            bags.field[b + GROUP - 1] == f + GROUP - 1) {
+            gather_line(bags, f, bags.start[b], ahead);
+            return GROUP;
+        }
+        gather_one(bags, b, ahead);
+        return 1;
+    }
+
+    inline void gather_line(const Bags<T>& bags, int32_t f, int32_t first,
+                            Ahead<T>& ahead) {
+        const T* from[GROUP];
+        for (int j = 0; j < GROUP; j++) {
+            const T* p = from[j] = bags.at[first + j];
+            ahead.step();
+            model.add_linear(scores, bags.weights[first + j], p, bags.labels[first + j]);
+            filled[f + j] = 1;
+        }
+        T* to = other + f * K;
+        for (int32_t g = 0; g < n_fields; g++, to += pitch)
+            for (int j = 0; j < GROUP; j++) {
+                using P = Pack<T, (K > 0 ? K : 1)>;
+                const P x = P::all(bags.weights[first + j]);
+                (x * P::load(from[j] + g * K)).store(to + j * K);
+            }
+        for (int j = 0; j < GROUP; j++) clear_diagonal(f + j);
+    }
+
+    inline void gather_one(const Bags<T>& bags, int32_t b, Ahead<T>& ahead) {
         const int32_t f = bags.field[b], first = bags.start[b], end = bags.start[b + 1];
         filled[f] = 1;
         for (int32_t q = first; q < end; q++) {
