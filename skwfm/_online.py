@@ -138,6 +138,8 @@ class OnlineNet(LoopNet):
         Its rates are those of the first epoch.
     threads : Threads
         How several threads share the table.
+    has_guests : bool
+        Whether there are callbacks of the user's.
     **kwargs
         As `LoopNet`.
     """
@@ -150,20 +152,25 @@ class OnlineNet(LoopNet):
         table: Table,
         options: Options,
         threads: Threads,
+        has_guests: bool = False,
         **kwargs: Any,
     ) -> None:
         self.table, self.options, self.threads = table, options, threads
+        self.has_guests = has_guests
         super().__init__(module, criterion, **kwargs)
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """Make an optimizer only for a scheduler of the user's, who sets its rate.
+        """Make an optimizer only where callbacks of the user's may look at it.
 
-        (The first one of a process takes torch more than a second.)
+        (The first one of a process takes torch more than a second.) A scheduler of
+        theirs sets its rate, which then is that of the steps.
         """
-        self.optimizer_ = None
+        self.optimizer_: Any = None
         self.failed_ = False
         self.falling_ = 1.0
-        if any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_):
+        callbacks = [callback for _, callback in self.callbacks_]
+        self.is_scheduled_ = any(isinstance(part, LRScheduler) for part in callbacks)
+        if self.has_guests:
             self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=self.lr)
         return self
 
@@ -201,7 +208,7 @@ class OnlineNet(LoopNet):
 
     def rate(self) -> float:
         """Return the rate of this epoch, as `lr` gives that of the first."""
-        if self.optimizer_ is not None:
+        if self.is_scheduled_:
             return float(self.optimizer_.param_groups[0]["lr"])
         return float(self.lr * self.falling_)
 

@@ -180,6 +180,7 @@ def _train_online(
         table=table,
         options=options,
         threads=compiled.Threads.of(n_threads, counts, len(train)),
+        has_guests=bool(params.callbacks),
         random_state=rng,
         valid=valid,
         lr=rate,

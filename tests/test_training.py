@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback, EpochScoring, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EpochScoring, LRScheduler
 
 from skwfm import (
     FieldCSR,
@@ -257,6 +257,21 @@ def test_a_schedule_of_the_users_sets_the_rate():
         max_iter=3, callbacks=[schedule], learning_rate=0.4, random_state=0
     ).fit(X, score)
     assert_allclose(estimator.history_["learning_rate"], [0.4, 0.2, 0.1])
+
+
+@needs_core
+def test_checkpoints_of_skorch_are_written(tmp_path):
+    X, score = make_rows()
+    checkpoint = Checkpoint(monitor="train_loss_best", dirname=str(tmp_path))
+    estimator = WeightedFMRegressor(
+        max_iter=3, callbacks=[checkpoint], random_state=0
+    ).fit(X, score)
+    state = torch.load(tmp_path / "params.pt", weights_only=True)
+    scale = np.sqrt(score.std())
+    assert_allclose(
+        scale * state["bag.emb.weight"].numpy(), estimator.factors_, rtol=1e-4
+    )
+    assert (tmp_path / "optimizer.pt").exists()
 
 
 @needs_core
