@@ -200,7 +200,7 @@ def _train_online(
     )
     record = _run(net, train)
     # The table gives its memory to the factors once nothing else looks at it.
-    net.module_ = net.module = None
+    net.module_ = net.module = net.optimizer_ = None
     factors, linear = table.compact()
     bias = table.bias[: scheme.n_outputs]
     return Fitted(

@@ -206,6 +206,13 @@ def test_linear_rate_is_its_own():
     assert np.abs(slow.factors_).max() > 0.05
 
 
+def only_small(array, *args, original=np.ascontiguousarray):
+    """Refuse to copy the factors, which are 8 numbers per label."""
+    copied = original(array, *args)
+    assert np.shares_memory(copied, array) or copied.shape[-1] != 8 or copied.ndim < 2
+    return copied
+
+
 class Seen(Callback):
     """What a user's callback finds in the net, per epoch."""
 
@@ -307,9 +314,14 @@ def test_large_parameters_are_not_copied_each_epoch(monkeypatch):
 
 
 @needs_core
-def test_fitted_arrays_own_their_memory_and_pickle_small():
+@pytest.mark.parametrize("callbacks", [None, [Seen()]])
+def test_fitted_arrays_own_their_memory_and_pickle_small(callbacks, monkeypatch):
     X, score = make_rows()
-    estimator = WeightedFMRegressor(max_iter=1, random_state=0).fit(X, score)
+    # A copy would take the memory of the table once more.
+    monkeypatch.setattr(compiled.np, "ascontiguousarray", only_small)
+    estimator = WeightedFMRegressor(max_iter=1, random_state=0, callbacks=callbacks)
+    estimator.fit(X, score)
+    monkeypatch.undo()
     factors = estimator.factors_
     while factors.base is not None:
         factors = factors.base
