@@ -60,8 +60,9 @@ def scaling_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return axis, model, size and the median CPU seconds of an epoch."""
     chosen = (table["mode"] == "scaling") & (table["measure"] == "cpu_seconds")
     of = table[chosen].copy()
-    of[["axis", "size"]] = of["option"].str.split("=", n=1, expand=True)
-    of["size"] = of["size"].astype(int)
+    parts = [option.partition("=") for option in of["option"]]
+    of["axis"] = [axis for axis, _, _ in parts]
+    of["size"] = [int(size) for _, _, size in parts]
     return of.groupby(["axis", "model", "size"])["value"].median().reset_index()
 
 
