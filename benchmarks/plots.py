@@ -121,7 +121,7 @@ def time_to_quality(table: pd.DataFrame, path: Path) -> None:
         panel.set_title(f"{case[0]}, {case[1].upper()}, k={case[2]}")
         _ticks(panel.xaxis)
         panel.legend(frameon=False, fontsize="small")
-    figure.suptitle("Test metric after every epoch: lower and further left is better")
+    figure.suptitle("Test metric after every epoch")
     _finish(figure, path)
 
 

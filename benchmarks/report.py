@@ -47,6 +47,7 @@ def targets_block(table: pd.DataFrame) -> str:
 def epoch_block(table: pd.DataFrame) -> str:
     """Return the CPU seconds of an epoch, and how many times ours they are."""
     of = table[(table["mode"] == "epoch") & (table["measure"] == "cpu_seconds")]
+    of = of.sort_values(["model", "problem"], kind="stable")
     figures, ours = Figures(table), {"library": "skwfm", "option": ""}
     rows = []
     for case in _unique(of, ["problem", "model", "k", "library", "option"]):
