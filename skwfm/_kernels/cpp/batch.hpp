@@ -53,48 +53,21 @@ struct Collector {
     }
 };
 
-template <class T, int K>
-void gradient_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
-                 const T* of_scores, const Gradient<T>& out, const Work& work) {
+// Row is `FmRow` or `FfmRow`.
+template <class T, class Row>
+void gradient_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
+                   const T* of_scores, const Gradient<T>& out, const Work& work) {
     Arena arena{work.scratch};
-    // The factors are only read.
-    const Finder<T> find{const_cast<T*>(model.factors), model.stride, {nullptr, nullptr}};
-    Bags<T> bags(rows, cut, find, work.max_entries, arena);
-    FmRow<T, K> row(model, bags.most, arena);
-    const int32_t length = K > 0 ? K : row.length;
+    Bags<T> bags(rows, cut, reader(model), work.max_entries, arena);
+    Row row(model, cut, bags, arena);
+    const int32_t length = Row::LENGTH > 0 ? Row::LENGTH : row.length;
     const Collector<T> collector{rows, model, out, length, row.gradient};
     Ahead<T> ahead{rows, cut, bags.find, int(length * sizeof(T))};
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
-        ahead.aim(i + 2);
+        ahead.aim(i + Row::AHEAD);
         collector.ask(bags);
-        row.score(bags, ahead, true);
-        std::memcpy(row.gradient, of_scores + i * row.n_outputs,
-                    row.n_outputs * sizeof(T));
-        const T c = row.n_outputs == 1 ? row.gradient[0] : T(1);
-        const int64_t first = bags.labels - rows.indices;
-        row.directions(bags, [&](int32_t b, const T* direction, T) {
-            for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++)
-                collector.entry(first + q, direction, c);
-        });
-    }
-}
-
-template <class T, int K>
-void gradient_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
-                  const T* of_scores, const Gradient<T>& out, const Work& work) {
-    Arena arena{work.scratch};
-    // The factors are only read.
-    const Finder<T> find{const_cast<T*>(model.factors), model.stride, {nullptr, nullptr}};
-    Bags<T> bags(rows, cut, find, work.max_entries, arena);
-    FfmRow<T, K> row(model, cut, work.max_entries, arena);
-    const Collector<T> collector{rows, model, out, row.length, row.gradient};
-    Ahead<T> ahead{rows, cut, bags.find, int(row.length * sizeof(T))};
-    for (int64_t i = 0; i < rows.n_rows; i++) {
-        bags.read(i);
-        ahead.aim(i + 1);
-        collector.ask(bags);
-        row.score(bags, ahead, false);
+        row.score(bags, ahead, Row::KEEPS_FOR_GRADIENT);
         std::memcpy(row.gradient, of_scores + i * row.n_outputs,
                     row.n_outputs * sizeof(T));
         const T c = row.n_outputs == 1 ? row.gradient[0] : T(1);

@@ -12,7 +12,11 @@ struct FfmRow {
     T *other, *sums, *inner, *suffix, *scores, *gradient, *squares;
     char* filled;  // per field, whether its column of `other` holds something
 
-    FfmRow(const Model<T>& model, const Cut& cut, int64_t max_entries, Arena& arena)
+    // As `FmRow` has them.
+    static constexpr int LENGTH = 0, AHEAD = 1;
+    static constexpr bool KEEPS_FOR_GRADIENT = false;
+
+    FfmRow(const Model<T>& model, const Cut& cut, const Bags<T>& bags, Arena& arena)
         : model(model), n_fields(cut.n_fields), n_outputs(model.n_outputs),
           length(model.length(cut.n_fields)),
           pitch((length * sizeof(T) + 63) / 64 * 64 / sizeof(T)) {
@@ -20,7 +24,7 @@ struct FfmRow {
         std::memset(other, 0, n_fields * pitch * sizeof(T));
         sums = arena.take<T>(length);
         const int32_t inside = n_outputs * model.n_factors;
-        inner = arena.take<T>(model.intra_field ? max_entries * inside : 0);
+        inner = arena.take<T>(model.intra_field ? bags.max_entries * inside : 0);
         suffix = arena.take<T>(inside);
         scores = arena.take<T>(n_outputs);
         gradient = arena.take<T>(n_outputs);
@@ -247,68 +251,3 @@ struct FfmRow {
         clear_diagonal(f);
     }
 };
-
-template <class T, int K>
-void score_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
-               const Work& work) {
-    Arena arena{work.scratch};
-    // Scoring only reads what it finds.
-    const Finder<T> find{const_cast<T*>(model.factors), model.stride, {nullptr, nullptr}};
-    Bags<T> bags(rows, cut, find, work.max_entries, arena);
-    FfmRow<T, K> row(model, cut, work.max_entries, arena);
-    Ahead<T> ahead{rows, cut, bags.find, int(row.length * sizeof(T))};
-    for (int64_t i = 0; i < rows.n_rows; i++) {
-        bags.read(i);
-        ahead.aim(i + 1);
-        row.score(bags, ahead, false);
-        for (int c = 0; c < row.n_outputs; c++)
-            out[i * row.n_outputs + c] = row.scores[c];
-    }
-}
-
-template <class T, int K>
-Progress train_ffm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
-                   const Table<T>& table, const Options<T>& options, const Hot<T>& hot,
-                   T* bias, const T* target, const T* weight, T* scores,
-                   const Work& work) {
-    Arena arena{work.scratch};
-    const Finder<T> find{table.rows, table.stride, hot};
-    Bags<T> bags(rows, cut, find, work.max_entries, arena);
-    FfmRow<T, K> row(model, cut, work.max_entries, arena);
-    const Mover<T> mover{table, options, model.n_outputs};
-    Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T))};
-    double loss = 0;
-    for (int64_t i = 0; i < rows.n_rows; i++) {
-        bags.read(i);
-        ahead.aim(i + 1);
-        ahead.aim_far(i, target, weight);
-        row.score(bags, ahead, true);
-        if (scores)
-            std::memcpy(scores + i * row.n_outputs, row.scores,
-                        row.n_outputs * sizeof(T));
-        const int64_t at = rows.row(i);
-        const T w = weight ? weight[at] : T(1);
-        double part = row_loss(options, row.scores, target[at], row.n_outputs,
-                               row.gradient);
-        bool good = finite(part);
-        if (!good) return {loss, i};
-        for (int c = 0; c < row.n_outputs; c++) {
-            row.gradient[c] *= w;
-            good &= finite(row.gradient[c] * row.gradient[c]);
-        }
-        if (!good) return {loss, i};
-        const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
-        row.directions(bags, [&](int32_t q, const T* direction, T square) {
-            T* p = bags.at[q];
-            const T x = bags.weights[q];
-            good &= mover.vector(p, direction, row.length, g * x, square);
-            if (options.fit_linear)
-                for (int c = 0; c < row.n_outputs; c++)
-                    good &= mover.linear(p, row.gradient[c] * x, c);
-        });
-        if (!good) return {loss, i};
-        loss += double(w) * part;
-        mover.bias(bias, row.gradient);
-    }
-    return {loss, rows.n_rows};
-}

@@ -11,8 +11,13 @@ struct FmRow {
     const int32_t length, n_outputs;
     T *prefix, *sums, *total, *products, *scores, *gradient;
 
-    FmRow(const Model<T>& model, int64_t n_bags, Arena& arena)
+    // Known when compiled, or 0; rows ahead to ask for; a gradient needs what is kept.
+    static constexpr int LENGTH = K, AHEAD = 2;
+    static constexpr bool KEEPS_FOR_GRADIENT = true;
+
+    FmRow(const Model<T>& model, const Cut&, const Bags<T>& bags, Arena& arena)
         : model(model), length(model.length(1)), n_outputs(model.n_outputs) {
+        const int64_t n_bags = bags.most;
         prefix = arena.take<T>(n_bags * length);
         sums = arena.take<T>(n_bags * length);
         total = arena.take<T>(length);
@@ -71,7 +76,7 @@ struct FmRow {
     }
 
     // Turns prefixes into directions, from the last bag to the first: calls
-    // visit(bag, direction, its sum of squares).
+    // visit(entry, direction, its sum of squares) for every entry.
     template <class Visit>
     inline void directions(const Bags<T>& bags, Visit visit) {
         if constexpr (K > 0) {
@@ -81,7 +86,9 @@ struct FmRow {
                 const V others = V::load(prefix + b * K) + suffix;
                 suffix = suffix + V::load(sums + b * K);
                 others.store(prefix + b * K);
-                visit(b, prefix + b * K, sum(others * others));
+                const T square = sum(others * others);
+                for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++)
+                    visit(q, prefix + b * K, square);
             }
         } else {
             const int32_t k = model.n_factors;
@@ -95,76 +102,10 @@ struct FmRow {
                 if (n_outputs > 1)  // each output has its own derivative
                     for (int c = 0; c < n_outputs; c++)
                         scale(o + c * k, gradient[c], o + c * k, k);
-                visit(b, o, dot(o, o, length));
+                const T square = dot(o, o, length);
+                for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++)
+                    visit(q, o, square);
             }
         }
     }
 };
-
-template <class T, int K>
-void score_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
-              const Work& work) {
-    Arena arena{work.scratch};
-    // Scoring only reads what it finds.
-    const Finder<T> find{const_cast<T*>(model.factors), model.stride, {nullptr, nullptr}};
-    Bags<T> bags(rows, cut, find, work.max_entries, arena);
-    FmRow<T, K> row(model, bags.most, arena);
-    Ahead<T> ahead{rows, cut, bags.find, int(row.length * sizeof(T))};
-    for (int64_t i = 0; i < rows.n_rows; i++) {
-        bags.read(i);
-        ahead.aim(i + 2);
-        row.score(bags, ahead, false);
-        for (int c = 0; c < row.n_outputs; c++)
-            out[i * row.n_outputs + c] = row.scores[c];
-    }
-}
-
-template <class T, int K>
-Progress train_fm(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
-                  const Table<T>& table, const Options<T>& options, const Hot<T>& hot,
-                  T* bias, const T* target, const T* weight, T* scores,
-                  const Work& work) {
-    Arena arena{work.scratch};
-    const Finder<T> find{table.rows, table.stride, hot};
-    Bags<T> bags(rows, cut, find, work.max_entries, arena);
-    FmRow<T, K> row(model, bags.most, arena);
-    const Mover<T> mover{table, options, model.n_outputs};
-    Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T))};
-    double loss = 0;
-    for (int64_t i = 0; i < rows.n_rows; i++) {
-        bags.read(i);
-        ahead.aim(i + 2);
-        ahead.aim_far(i, target, weight);
-        row.score(bags, ahead, true);
-        if (scores)
-            std::memcpy(scores + i * row.n_outputs, row.scores,
-                        row.n_outputs * sizeof(T));
-        const int64_t at = rows.row(i);
-        const T w = weight ? weight[at] : T(1);
-        double part = row_loss(options, row.scores, target[at], row.n_outputs,
-                               row.gradient);
-        bool good = finite(part);
-        if (!good) return {loss, i};
-        for (int c = 0; c < row.n_outputs; c++) {
-            row.gradient[c] *= w;
-            good &= finite(row.gradient[c] * row.gradient[c]);
-        }
-        if (!good) return {loss, i};
-        const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
-        row.directions(bags, [&](int32_t b, const T* direction, T square) {
-            const int32_t length = K > 0 ? K : row.length;
-            for (int32_t q = bags.start[b]; q < bags.start[b + 1]; q++) {
-                T* p = bags.at[q];
-                const T x = bags.weights[q];
-                good &= mover.vector(p, direction, length, g * x, square);
-                if (options.fit_linear)
-                    for (int c = 0; c < row.n_outputs; c++)
-                        good &= mover.linear(p, row.gradient[c] * x, c);
-            }
-        });
-        if (!good) return {loss, i};
-        loss += double(w) * part;
-        mover.bias(bias, row.gradient);
-    }
-    return {loss, rows.n_rows};
-}

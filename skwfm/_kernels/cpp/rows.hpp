@@ -37,6 +37,7 @@ struct Bags {
     const Rows<T>& rows;
     const Cut& cut;
     const Finder<T> find;
+    const int64_t max_entries;
     int64_t most;
     int32_t n = 0;
     const int32_t* labels = nullptr;
@@ -48,7 +49,7 @@ struct Bags {
 
     Bags(const Rows<T>& rows, const Cut& cut, const Finder<T>& find, int64_t max_entries,
          Arena& arena)
-        : rows(rows), cut(cut), find(find) {
+        : rows(rows), cut(cut), find(find), max_entries(max_entries) {
         at = arena.take<T*>(max_entries);
         most = max_entries < cut.n_fields || cut.every_entry() ? max_entries
                                                                : cut.n_fields;

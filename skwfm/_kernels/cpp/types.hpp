@@ -116,8 +116,8 @@ struct Hot {
     T* rows;
 };
 
-// `done` < n_rows: the score or gradient of that row was not finite; nothing of the
-// row was applied.
+// `done` < n_rows: the score or gradient of that row was not finite. Nothing of the row
+// was applied, or, where the gradient of one label alone overflows, all but that label's.
 struct Progress {
     double loss;
     int64_t done;
