@@ -214,17 +214,18 @@ class OnlineNet(LoopNet):
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Score a chunk by the table."""
-        table, rows = self.table, x.rows
-        places = np.arange(len(rows)) if rows.order is None else rows.order
+        table = self.table
         linear = table.linear if self.options.fit_linear else None
         bias = table.bias[: table.scheme.n_outputs]
         return torch.from_numpy(
             score(
                 table.scheme,
-                rows.reordered(places[x.first : x.first + len(x)]),
+                x.rows,
                 table.factors,
                 linear,
                 bias,
+                first=x.first,
+                n_rows=len(x),
                 n_threads=self.threads.n_threads,
             )
         )

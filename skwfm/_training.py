@@ -173,6 +173,9 @@ def _train_online(
         seed=int(rng.randint(2**31)),
         **start_states(mean_square),
     )
+    stopping = online_callbacks(
+        n_bytes=table.factors.size * table.dtype.itemsize, **_rule(params, valid)
+    )
     n_threads = compiled.n_threads(effective_n_jobs(params.n_jobs))
     net = OnlineNet(
         _module(table, layout, params),
@@ -181,22 +184,10 @@ def _train_online(
         options=options,
         threads=compiled.Threads.of(n_threads, counts, len(train)),
         has_guests=bool(params.callbacks),
-        random_state=rng,
-        valid=valid,
         lr=rate,
-        max_epochs=params.max_iter,
         batch_size=_chunk(params, problem),
-        callbacks=[
-            *online_callbacks(
-                early_stopping=valid is not None and params.early_stopping is not False,
-                patience=params.n_iter_no_change,
-                tol=params.tol,
-                n_bytes=table.factors.size * table.dtype.itemsize,
-            ),
-            *(params.callbacks or []),
-        ],
         device="cpu",
-        verbose=int(params.verbose),
+        **_loop(params, valid, rng, stopping),
     )
     record = _run(net, train)
     # The table gives its memory to the factors once nothing else looks at it.
@@ -269,11 +260,9 @@ def _torch_net(
         batch_size = auto_batch_size(len(train), values)
     stopping = stopping_callbacks(
         solver=solver,
-        early_stopping=valid is not None and params.early_stopping is not False,
         max_iter=params.max_iter,
-        patience=params.n_iter_no_change,
-        tol=params.tol,
         learning_rate=float(learning_rate),
+        **_rule(params, valid),
     )
     # The penalties are relative to the sum of the losses, the loss is a mean.
     decay = {"bag.emb.weight": params.l2_factors, "linear": params.l2_linear}
@@ -285,15 +274,10 @@ def _torch_net(
         problem.loss,
         solver=solver,
         weight_decay={key: l2 / train.total_weight for key, l2 in decay.items()},
-        random_state=rng,
-        valid=valid,
         lr=learning_rate,
-        max_epochs=params.max_iter,
         batch_size=batch_size,
-        # Ours first: a user's that stops must not hide the epoch from them.
-        callbacks=[*stopping, *(params.callbacks or [])],
         device=str(resolve_device(device, float64=solver.full_batch)),
-        verbose=int(params.verbose),
+        **_loop(params, valid, rng, stopping),
     )
 
 
@@ -344,6 +328,29 @@ def _holds_rows_out(params: Any, problem: Problem, solver: Solver) -> bool:
         return bool(params.early_stopping)
     enough = problem.X.shape[0] > EARLY_STOPPING_ROWS[problem.layout.interactions]
     return enough and not solver.full_batch
+
+
+def _rule(params: Any, valid: Any) -> dict[str, Any]:
+    """Return when every loop stops."""
+    return {
+        "early_stopping": valid is not None and params.early_stopping is not False,
+        "patience": params.n_iter_no_change,
+        "tol": params.tol,
+    }
+
+
+def _loop(
+    params: Any, valid: Any, rng: np.random.RandomState, stopping: list[Any]
+) -> dict[str, Any]:
+    """Return the options of every loop."""
+    return {
+        "random_state": rng,
+        "valid": valid,
+        "max_epochs": params.max_iter,
+        # Ours first: a user's that stops must not hide the epoch from them.
+        "callbacks": [*stopping, *(params.callbacks or [])],
+        "verbose": int(params.verbose),
+    }
 
 
 def _run(net: LoopNet, data: Any) -> tuple[dict[str, list[float]], int, int]:

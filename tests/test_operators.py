@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skwfm._kernels import core_batches, operators, reference, torch_ops
+from skwfm._kernels import compiled, core_batches, operators, reference, torch_ops
 from skwfm.nn import WeightedFFM, WeightedFM
 
-CORE = operators._core
+CORE = compiled._core
 needs_core = pytest.mark.skipif(CORE is None, reason="the core is not compiled")
 NAMES = ["fm", "ffm"]
 SCORE_RTOL = {torch.float32: 1e-6, torch.float64: 1e-13}
@@ -305,7 +305,7 @@ def test_the_core_is_used(name, monkeypatch):
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_without_the_core(name, sparse, monkeypatch):
-    monkeypatch.setattr(operators, "_core", None)
+    monkeypatch.setattr(compiled, "_core", None)
     problem = Problem(name, MANY)
     got = problem.run(sparse=sparse)
     for one, other in zip(got, problem.run(torch_ops, sparse=sparse), strict=True):
@@ -330,7 +330,7 @@ def test_a_traced_operator_runs_without_the_core(name, sparse, monkeypatch):
 
     want = [want[at] for at in (0, 1, 2, 4)]
     for core in (CORE, None):
-        monkeypatch.setattr(operators, "_core", core)
+        monkeypatch.setattr(compiled, "_core", core)
         for one, other in zip(run_operator(), want, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 

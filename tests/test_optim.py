@@ -7,10 +7,10 @@ import pickle
 import pytest
 import torch
 
-from skwfm._kernels import operators, row_steps
+from skwfm._kernels import compiled, row_steps
 from skwfm.nn import LazyAdam, SparseAdagrad, WeightedFM
 
-CORE = operators._core
+CORE = compiled._core
 N_ROWS, DIM = 30, 7
 # torch's own optimizers build sparse tensors without saying whether to check them.
 torch_builds_sparse = pytest.mark.filterwarnings("ignore:Sparse invariant checks")
@@ -35,7 +35,7 @@ OPTIMIZERS = {"adagrad": SparseAdagrad, "adam": LazyAdam}
 def core(request, monkeypatch):
     """Every way in which a step can be computed."""
     if request.param == "no core":
-        monkeypatch.setattr(operators, "_core", None)
+        monkeypatch.setattr(compiled, "_core", None)
         yield
         return
     before = CORE.instruction_set()

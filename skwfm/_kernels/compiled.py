@@ -30,6 +30,7 @@ __all__ = [
     "Table",
     "Threads",
     "available",
+    "core",
     "count_labels",
     "is_clean",
     "n_threads",
@@ -50,9 +51,14 @@ COMPACT_ROWS = 2**14
 Array = npt.NDArray[Any]
 
 
+def core() -> Any:
+    """Return the compiled core, or None where it was not built."""
+    return _core
+
+
 def available() -> bool:
     """Tell whether this installation has the compiled core."""
-    return _core is not None
+    return core() is not None
 
 
 def n_threads(wanted: int) -> int:
@@ -187,6 +193,8 @@ def score(
     linear: Array | None,
     bias: Array | None,
     *,
+    first: int = 0,
+    n_rows: int | None = None,
     n_threads: int = 1,
 ) -> Array:
     """Score rows; neither `n_threads` nor the other rows change a bit.
@@ -203,6 +211,8 @@ def score(
         Linear coefficients, with any strides.
     bias : array of shape (n_outputs,) or None
         Intercept.
+    first, n_rows : int
+        Which part of the order to score; by default all.
     n_threads : int, default=1
         Threads to split the rows over.
 
@@ -210,13 +220,14 @@ def score(
     -------
     array of shape (n_rows, n_outputs), of the dtype of `factors`
     """
-    out = np.empty((len(rows), scheme.n_outputs), factors.dtype)
+    n_rows = len(rows) - first if n_rows is None else n_rows
+    out = np.empty((n_rows, scheme.n_outputs), factors.dtype)
     _core.score(
         **scheme.arguments(),
         **vars(rows),
         offsets=None,
-        first=0,
-        n_rows=len(rows),
+        first=first,
+        n_rows=n_rows,
         factors=factors,
         linear=linear,
         linear_offset=-1,

@@ -24,13 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skwfm._kernels import core_batches, torch_ops
+from skwfm._kernels import compiled, core_batches, torch_ops
 from skwfm._kernels.torch_autograd import first_order
-
-try:
-    from skwfm._kernels import _core
-except ImportError:  # installed without a compiler
-    _core = None  # type: ignore[assignment]
 
 __all__ = ["core_for", "ffm_score", "fm_score"]
 
@@ -40,7 +35,7 @@ _INT32_MAX = 2**31 - 1
 
 def core_for(*tensors: Tensor | None) -> Any:
     """Return the compiled core if it can work on all of these tensors, else None."""
-    core: Any = _core
+    core = compiled.core()
     present = [part for part in tensors if part is not None]
     taken = core is not None and all(
         part.dtype == present[0].dtype
