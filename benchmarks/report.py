@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import plots
+from benchmarks.grid import TWO_PROCESSES
 from benchmarks.run import RESULTS, read
 from benchmarks.targets import Figures, assess
 
@@ -96,6 +97,25 @@ def scaling_block(table: pd.DataFrame) -> str:
     return _table(["as this grows", "FM", "FFM"], rows)
 
 
+def cores_block(table: pd.DataFrame) -> str:
+    """Return wall time, one thread over two, and what two processes reach."""
+    figures, rows = Figures(table), []
+    one = {"option": "n_jobs=1"}
+    for mode, measure, what in (
+        ("threads", "wall_seconds", "training"),
+        ("predict", "rows_per_wall_second", "prediction"),
+    ):
+        of = table[(table["mode"] == mode) & (table["measure"] == measure)]
+        for case in _unique(of, ["problem", "model", "k"]):
+            pairs = [({"option": o}, one) for o in ("n_jobs=2", TWO_PROCESSES)]
+            if measure == "wall_seconds":
+                pairs = [pair[::-1] for pair in pairs]
+            ratios = [figures.ratio(mode, case, measure, *pair) for pair in pairs]
+            name = f"{case[1].upper()} k={case[2]}"
+            rows.append((what, case[0], name, *(_number(r, "x") for r in ratios)))
+    return _table(["", "problem", "model", "two threads", "two processes"], rows)
+
+
 def floor_block(table: pd.DataFrame) -> str:
     """Return the floor of every problem in microseconds per row."""
     of = table[(table["mode"] == "floor") & (table["measure"] == "us_per_row")]
@@ -113,6 +133,7 @@ BLOCKS: dict[str, Callable[[pd.DataFrame], str]] = {
     "targets": targets_block,
     "epoch": epoch_block,
     "time-to-quality": quality_block,
+    "cores": cores_block,
     "scaling": scaling_block,
     "floor": floor_block,
 }
@@ -120,6 +141,7 @@ TITLES = {
     "targets": "Targets",
     "epoch": "CPU seconds of an epoch, one thread",
     "time-to-quality": "CPU seconds to the best test metric of each library",
+    "cores": "Two cores: threads, and processes that share nothing",
     "scaling": "Exponents of the epoch's time",
     "floor": "Physical floor: one read and write of every touched parameter row",
 }

@@ -7,6 +7,7 @@ Every mode is a function from a job, its problem and the adapter to measurements
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import floor, machine, synthetic
-from benchmarks.grid import Job
+from benchmarks.grid import TWO_PROCESSES, Job
 from benchmarks.libraries import Library, get
 from benchmarks.synthetic import Synthetic
 
@@ -112,23 +113,57 @@ def _predict(job: Job, problem: Synthetic, adapter: Library) -> list[Measurement
     few = problem.first(PREDICT_FIT_ROWS)
     _fit(replace(job, n_epochs=1), few, adapter)
     X = problem.X_test
+    if job.option == TWO_PROCESSES:
+        halves = X[: len(problem.y_test) // 2], X[len(problem.y_test) // 2 :]
+        times = _at_once([lambda X=X: _predict_seconds(adapter, X)[1] for X in halves])
+        return [(0, "rows_per_wall_second", X.shape[0] / max(times))]
+    cpu, wall = X.shape[0] / _predict_seconds(adapter, X)
+    return [(0, "rows_per_cpu_second", cpu), (0, "rows_per_wall_second", wall)]
+
+
+def _predict_seconds(adapter: Library, X: Any) -> Any:
+    """Return the medians of CPU and wall seconds."""
     adapter.predict(X)
     seconds = np.empty((PREDICT_TIMES, 2))
     for time_of in seconds:
         start = time.process_time(), time.perf_counter()
         adapter.predict(X)
         time_of[:] = time.process_time() - start[0], time.perf_counter() - start[1]
-    cpu, wall = X.shape[0] / np.median(seconds, axis=0)
-    return [(0, "rows_per_cpu_second", cpu), (0, "rows_per_wall_second", wall)]
+    return np.median(seconds, axis=0)
+
+
+def _at_once(works: list[Callable[[], float]]) -> list[float]:
+    """Return what functions return that run at the same time, each in a fork."""
+    context = multiprocessing.get_context("fork")
+    waiting = []
+    for work in works:
+        receiver, sender = context.Pipe(duplex=False)
+        # The default arguments are of this work, not of the last one.
+        process = context.Process(target=lambda s=sender, w=work: s.send(float(w())))
+        process.start()
+        sender.close()
+        waiting.append((process, receiver))
+    results = [receiver.recv() for _, receiver in waiting]
+    for process, _ in waiting:
+        process.join()
+    return results
 
 
 def _threads(job: Job, problem: Synthetic, adapter: Library) -> list[Measurement]:
     """Return wall seconds of an epoch and the loss after each."""
+    if job.option == TWO_PROCESSES:
+        half = problem.first(len(problem.y_train) // 2)
+        times = _at_once([lambda: _wall(_fit(job, half, get(job.library)))] * 2)
+        return [(0, "wall_seconds", max(times))]
     curve = _fit(job, problem, adapter, evaluate=True)
     timed = _fit(job, problem, get(job.library))
-    wall = float(np.median(np.diff(timed[:, 1])))
     tests = [(step, "test", float(p[2])) for step, p in enumerate(curve, start=1)]
-    return [(0, "wall_seconds", wall), *tests]
+    return [(0, "wall_seconds", _wall(timed)), *tests]
+
+
+def _wall(curve: Any) -> float:
+    """Return the wall seconds of an epoch after the first."""
+    return float(np.median(np.diff(curve[:, 1])))
 
 
 def _memory(job: Job, problem: Synthetic, adapter: Library) -> list[Measurement]:

@@ -309,9 +309,12 @@ class BaseWeightedFM(BaseEstimator):
         val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
         return self._canonical(matrix, clean and matrix.data is X.data)
 
+    def _n_threads(self) -> int:
+        return compiled.n_threads(effective_n_jobs(self.n_jobs))
+
     def _check_format(self, X: Any) -> bool:
         """Refuse a broken matrix; tell whether there is nothing more to check."""
-        clean = compiled.is_clean(X)
+        clean = compiled.is_clean(X, self._n_threads())
         if not clean:
             val.check_format(X)
         return clean
@@ -319,7 +322,7 @@ class BaseWeightedFM(BaseEstimator):
     def _canonical(self, X: Any, clean: bool = False) -> Any:
         """Return X as plain CSR: finite, sorted, summed, without zeros."""
         matrix = csr_matrix(X)
-        if clean or compiled.is_clean(matrix):
+        if clean or compiled.is_clean(matrix, self._n_threads()):
             return matrix
         val.check_csr(matrix, columns=self._column_names)
         matrix = canonical_csr(matrix)
@@ -352,7 +355,7 @@ class BaseWeightedFM(BaseEstimator):
         layout = self._layout(self.factors_.shape[-1])
         table, linear, bias = self._parameters()
         scheme = layout.scheme(len(bias))
-        n_threads = compiled.n_threads(effective_n_jobs(self.n_jobs))
+        n_threads = self._n_threads()
         parts: Iterable[Any] = [X]
         if X.dtype != table.dtype:  # converted in parts, to bound the memory
             cuts = range(0, X.shape[0], CONVERT_ROWS)

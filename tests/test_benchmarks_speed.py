@@ -225,19 +225,32 @@ def test_memory_beyond_the_parameters():
 
 def test_threads_are_judged_by_time_and_loss():
     rows = []
-    for n, seconds, loss in [(1, 10.0, 0.5), (2, 5.0, 0.5004)]:
+    for n, seconds, losses in [(1, 10.0, (0.5, 0.6)), (2, 5.0, (0.5004, 0.61))]:
         of = {"option": f"n_jobs={n}"}
         rows += [
             ("threads", "A", "skwfm", 0, seconds, {**of, "measure": "wall_seconds"})
         ]
         rows += [
-            ("threads", "A", "skwfm", 0, loss, {**of, "measure": "test", "step": 1})
+            ("threads", "A", "skwfm", 0, loss, {**of, "measure": "test", "step": step})
+            for step, loss in enumerate(losses, start=1)
         ]
     found = _verdicts(_table(rows))
     assert found.loc["Training, FFM k=4, A, two threads", "figure"] == 2
-    change = found.loc["FFM k=4, A: loss of two threads"]
+    change = found.loc["FFM k=4, A: best loss of two threads"]
     assert change["figure"] == pytest.approx(0.0004)
     assert change["met"] == "yes"
+    change = found.loc["FFM k=4, A: loss, overfitted epochs too, of two threads"]
+    assert change["figure"] == pytest.approx(0.01)
+    assert change["met"] == "no"
+
+
+def test_two_processes_are_the_measure_of_two_threads():
+    rows = [
+        ("threads", "A", "skwfm", 0, seconds, {"option": o, "measure": "wall_seconds"})
+        for o, seconds in [("n_jobs=1", 6.0), ("n_jobs=2", 4.0), ("processes=2", 3.0)]
+    ]
+    text = report.cores_block(_table(rows))
+    assert "| training | A | FFM k=4 | 1.50 x | 2.00 x |" in text
 
 
 def test_exponents_are_slopes_in_logarithms():

@@ -10,7 +10,12 @@ def instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
 def set_instruction_set(name: str) -> None: ...
 def is_clean(
-    *, indptr: _Array, indices: _Array, values: _Array, n_columns: int
+    *,
+    indptr: _Array,
+    indices: _Array,
+    values: _Array,
+    n_columns: int,
+    n_threads: int,
 ) -> bool: ...
 def count(
     *,

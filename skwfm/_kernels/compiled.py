@@ -42,8 +42,9 @@ LOSSES = {"squared": 0, "logistic": 1, "softmax": 2, "huber": 3, "poisson": 4}
 STEPS = {"adagrad": 0, "adagrad_weight": 1, "sgd": 2, "ftrl": 3}
 
 CACHE_LINE = 64
-# Labels that threads have copies of, and rows per thread between two merges.
-HOT_LABELS = 4096
+# Labels that threads have copies of (some two thirds of them find a slot, which is half
+# of the slots), and the rows that a thread takes before it exchanges what it changed.
+HOT_LABELS = 6144
 MERGE_ROWS = 4096
 # Labels moved at a time when a table becomes plain arrays.
 COMPACT_ROWS = 2**14
@@ -139,7 +140,7 @@ class Rows:
         return len(self.indptr) - 1 if self.order is None else len(self.order)
 
 
-def is_clean(X: Any) -> bool:
+def is_clean(X: Any, n_threads: int = 1) -> bool:
     """Tell whether X surely is what the core takes; False: look closer, in words.
 
     Canonical CSR (distinct columns, ascending, in range), finite weights, none zero.
@@ -152,7 +153,11 @@ def is_clean(X: Any) -> bool:
         return False
     indptr, indices, values = arrays
     return X.shape[0] + 1 == len(indptr) and _core.is_clean(
-        indptr=indptr, indices=indices, values=values, n_columns=X.shape[1]
+        indptr=indptr,
+        indices=indices,
+        values=values,
+        n_columns=X.shape[1],
+        n_threads=n_threads,
     )
 
 
@@ -345,13 +350,16 @@ def _padded(size: int, dtype: np.dtype[Any]) -> int:
 
 
 class Threads(NamedTuple):
-    """How several threads train: each has copies of the labels that most rows have."""
+    """How several threads train: each has copies of the labels that most rows have.
+
+    They share the rest of the table without locks (Niu et al., "Hogwild!", 2011).
+    """
 
     n_threads: int = 1
     hot: npt.NDArray[np.int32] | None = None
-    """Labels with copies, ascending."""
+    """Labels with copies, the commonest first."""
     interval: int = MERGE_ROWS
-    """Rows per thread between two merges of the copies."""
+    """Rows that a thread takes before it exchanges the changes of its copies."""
 
     @classmethod
     def of(cls, n_threads: int, counts: npt.NDArray[np.int32], n_rows: int) -> Threads:
@@ -361,8 +369,8 @@ class Threads(NamedTuple):
             return cls()
         n_hot = min(HOT_LABELS, len(counts))
         most = np.argpartition(counts, len(counts) - n_hot)[-n_hot:]
-        hot = np.sort(most).astype(np.int32)
-        # Threads that merge rarely repeat each other's steps.
+        hot = most[np.argsort(-counts[most], kind="stable")].astype(np.int32)
+        # Threads that meet rarely repeat each other's steps.
         interval = min(MERGE_ROWS, max(n_rows // (32 * n_threads), 1))
         return cls(n_threads, hot, interval)
 

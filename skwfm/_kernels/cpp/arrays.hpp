@@ -88,4 +88,16 @@ void in_threads(int n_threads, F f) {
     join(all_there);
 }
 
+// Calls f(thread, first, end) for stretches of 0 .. n: a thread that is done takes the
+// next one, so that none waits long for one that the system lets run less.
+template <class F>
+void in_stretches(int64_t n, int64_t stretch, int n_threads, F f) {
+    n_threads = int(std::min<int64_t>(n_threads, (n + stretch - 1) / stretch));
+    std::atomic<int64_t> next{0};
+    in_threads(std::max(n_threads, 1), [&](int t) {
+        for (int64_t first; (first = next.fetch_add(stretch)) < n;)
+            f(t, first, std::min(first + stretch, n));
+    });
+}
+
 }  // namespace skwfm

@@ -20,7 +20,8 @@ struct Collector {
         if (!out.factors) return;
         const int64_t first = bags.labels - rows.indices;
         for (int32_t q = 0; q < bags.start[bags.n]; q++)
-            prefetch(out.factors + row(first + q) * length, int(length * sizeof(T)));
+            prefetch(out.factors + row(first + q) * length, int(length * sizeof(T)),
+                     true);
     }
 
     // c * x * direction is the gradient of the label's vector, x its weight.
@@ -62,7 +63,8 @@ void gradient_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
     Row row(model, cut, bags, arena);
     const int32_t length = Row::LENGTH > 0 ? Row::LENGTH : row.length;
     const Collector<T> collector{rows, model, out, length, row.gradient};
-    Ahead<T> ahead{rows, cut, bags.find, int(length * sizeof(T))};
+    Ahead<T> ahead{rows, cut, bags.find, int(length * sizeof(T)), false,
+                   model.linear, model.linear_stride};
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + Row::AHEAD);
@@ -89,8 +91,8 @@ inline void for_rows(const RowGradient<T>& gradient, const T* table, const T* st
     for (int64_t i = gradient.begin; i < gradient.end; i++) {
         if (gradient.labels && i + AHEAD < gradient.end) {
             const int64_t next = gradient.labels[i + AHEAD];
-            prefetch(table + next * length, bytes);
-            if (states) prefetch(states + next * length, bytes);
+            prefetch(table + next * length, bytes, true);
+            if (states) prefetch(states + next * length, bytes, true);
         }
         move(gradient.labels ? gradient.labels[i] : i, gradient.values + i * length);
     }

@@ -2,6 +2,7 @@
 // this processor and splits rows over threads. Threads live as long as a call does, so
 // that a process may fork after it. Callers check all input; nothing here words errors.
 
+#include <mutex>
 #include <stdexcept>
 #include <string>
 
@@ -80,40 +81,15 @@ void bind_batch(py::module_& m);  // core_batch.cpp
 
 namespace {
 
-// A point that threads leave when all have come.
-class Meeting {
-public:
-    explicit Meeting(int n_threads) : n_threads_(n_threads) {}
-
-    void wait() {
-        const int64_t round = round_.load(std::memory_order_acquire);
-        if (waiting_.fetch_add(1, std::memory_order_acq_rel) == n_threads_ - 1) {
-            waiting_.store(0, std::memory_order_relaxed);
-            round_.store(round + 1, std::memory_order_release);
-            return;
-        }
-        for (int spins = 0; round_.load(std::memory_order_acquire) == round; spins++)
-            if (spins > SPINS) std::this_thread::yield();
-    }
-
-private:
-    static constexpr int SPINS = 2000;
-    const int n_threads_;
-    std::atomic<int> waiting_{0};
-    std::atomic<int64_t> round_{0};
-};
-
 template <class T>
 void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* out,
                 int n_threads) {
     // Starting a thread takes as long as some hundred rows.
-    n_threads = int(std::min<int64_t>(n_threads, rows.n_rows / 512 + 1));
+    const int64_t stretch = n_threads > 1 ? 1024 : std::max<int64_t>(rows.n_rows, 1);
     const int64_t most = max_entries(rows, cut);
     const int64_t bytes = (scratch_bytes(cut, model, most) + 63) / 64 * 64;
     const Block scratch = aligned(bytes * n_threads);
-    in_threads(n_threads, [&](int t) {
-        const int64_t begin = rows.n_rows * t / n_threads;
-        const int64_t end = rows.n_rows * (t + 1) / n_threads;
+    in_stretches(rows.n_rows, stretch, n_threads, [&](int t, int64_t begin, int64_t end) {
         kernels<T>().score(rows.part(begin, end), cut, model,
                            out + begin * model.n_outputs,
                            {most, scratch.get() + bytes * t});
@@ -121,76 +97,84 @@ void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* o
 }
 
 // Training in threads: each has copies of the labels (ascending) that many samples have,
-// and of the bias. After `interval` samples per thread what each of them added is summed
-// into the table.
+// and of the bias. Now and then a thread adds what changed in its copies to the table
+// and takes over what the others added; no thread waits for another to be ready.
 template <class T>
 struct Replicas {
+    static constexpr int64_t BLOCK = 64;  // labels under one lock
+
     const Table<T>& table;
-    const Array<int32_t>& labels;
-    int n_threads, n_bias;
-    std::vector<T> biases, sums;
+    const int n_threads, n_bias;
+    std::vector<HotLabel> slots;
+    std::vector<int32_t> hot;  // labels in the order of their copies
+    int64_t n_blocks;
     Block memory;
-    T* copies;
-    std::vector<HotLabels> marks;
+    std::vector<std::mutex> locks;  // one for each block, and one for the bias
 
-    Replicas(const Table<T>& table, const Array<int32_t>& labels, int64_t n_labels,
-             int n_threads, int n_bias)
-        : table(table), labels(labels), n_threads(n_threads), n_bias(n_bias),
-          biases(pitch() * n_threads), sums(table.stride * n_threads),
-          memory(aligned(sizeof(T) * size() * n_threads + 64)),
-          copies(reinterpret_cast<T*>(memory.get())), marks(n_labels / 64 + 1, {0, 0}) {
-        for (int64_t s = 0; s < labels.size(); s++)
-            marks[labels.data()[s] / 64].bits |= uint64_t(1) << labels.data()[s] % 64;
-        int64_t before = 0;
-        for (HotLabels& word : marks) {
-            word.before = before;
-            for (uint64_t bits = word.bits; bits; bits &= bits - 1) before++;
+    // `labels`: the commonest first. One that finds its slot taken stays shared.
+    Replicas(const Table<T>& table, const Array<int32_t>& labels, int n_threads, int n_bias)
+        : table(table), n_threads(n_threads), n_bias(n_bias),
+          slots(int64_t(1) << HotLabel::LOG_SLOTS, {-1, 0}) {
+        for (int64_t i = 0; i < labels.size(); i++) {
+            const int32_t label = labels.data()[i];
+            HotLabel& slot = slots[HotLabel::slot(label)];
+            if (slot.label >= 0) continue;
+            slot = {label, int32_t(hot.size())};
+            hot.push_back(label);
         }
+        n_blocks = (int64_t(hot.size()) + BLOCK - 1) / BLOCK;
+        locks = std::vector<std::mutex>(n_blocks + 1);
+        memory = aligned(sizeof(T) * 2 * size() * n_threads);
     }
 
-    int64_t size() const { return labels.size() * table.stride; }
-    T* rows(int thread) { return copies + size() * thread; }
-    // Far enough apart that no two threads write to one cache line.
-    int64_t pitch() const { return n_bias + 128 / int64_t(sizeof(T)); }
-    T* bias(int thread) { return biases.data() + pitch() * thread; }
-
-    void share_bias(const T* values) {
-        for (int t = 0; t < n_threads; t++) std::copy(values, values + n_bias, bias(t));
+    // Of the copies of a thread: hot rows, the bias, and cache lines that keep the
+    // biases of two threads apart.
+    int64_t size() const {
+        const int64_t line = 64 / sizeof(T);
+        return int64_t(hot.size()) * table.stride + (n_bias + 2 * line - 1) / line * line;
+    }
+    T* rows(int thread) const {
+        return reinterpret_cast<T*>(memory.get()) + 2 * size() * thread;
+    }
+    T* bias(int thread) const {
+        return rows(thread) + int64_t(hot.size()) * table.stride;
     }
 
-    void share(int64_t first, int64_t last) {
-        for (int64_t s = first; s < last; s++)
-            for (int t = 0; t < n_threads; t++)
-                std::copy(row(s), row(s) + table.stride, rows(t) + s * table.stride);
+    // Begins the copies of a thread; others may have gone on already.
+    void copy(int thread, const T* values) {
+        each_row(thread, [](const T* base, T* copy, T* seen, int64_t n) {
+            std::copy(base, base + n, copy);
+            std::copy(base, base + n, seen);
+        }, const_cast<T*>(values));
     }
 
-    // Adds up, for some of the labels, what the threads added to their copies.
-    void merge(int thread, int64_t first, int64_t last) {
-        for (int64_t s = first; s < last; s++)
-            merge_one(row(s), s * table.stride, sums.data() + thread * table.stride);
+    // Adds to the table what a thread added to its copies since they were last alike.
+    void exchange(int thread, T* values) {
+        each_row(thread, [](T* base, T* copy, T* seen, int64_t n) {
+            for (int64_t d = 0; d < n; d++) {
+                const T now = base[d] + (copy[d] - seen[d]);
+                base[d] = copy[d] = seen[d] = now;
+            }
+        }, values);
     }
 
-    void merge_one(T* base, int64_t at, T* after) {
+    // Calls visit(row of the table, copy, copy as it last was, length), under a lock;
+    // every thread begins elsewhere.
+    template <class Visit>
+    void each_row(int thread, Visit visit, T* values) {
+        T* copies = rows(thread);
         const int64_t n = table.stride;
-        std::copy(base, base + n, after);
-        for (int t = 0; t < n_threads; t++) {
-            const T* copy = rows(t) + at;
-            for (int64_t d = 0; d < n; d++) after[d] += copy[d] - base[d];
+        for (int64_t i = 0; i < n_blocks; i++) {
+            const int64_t block = (n_blocks * thread / n_threads + i) % n_blocks;
+            const std::lock_guard<std::mutex> lock(locks[block]);
+            const int64_t end = std::min((block + 1) * BLOCK, int64_t(hot.size()));
+            for (int64_t s = block * BLOCK; s < end; s++) {
+                T* own = copies + s * n;
+                visit(table.rows + hot[s] * n, own, own + size(), n);
+            }
         }
-        std::copy(after, after + n, base);
-        for (int t = 0; t < n_threads; t++) std::copy(after, after + n, rows(t) + at);
-    }
-
-    void merge_bias(T* values) {
-        for (int i = 0; i < n_bias; i++) {
-            const T before = values[i];
-            for (int t = 0; t < n_threads; t++) values[i] += bias(t)[i] - before;
-            for (int t = 0; t < n_threads; t++) bias(t)[i] = values[i];
-        }
-    }
-
-    T* row(int64_t slot) const {
-        return table.rows + int64_t(labels.data()[slot]) * table.stride;
+        const std::lock_guard<std::mutex> lock(locks[n_blocks]);
+        visit(values, bias(thread), bias(thread) + size(), n_bias);
     }
 };
 
@@ -221,47 +205,40 @@ struct Training {
         return alone(rows, {nullptr, nullptr}, bias, {most, scratch.get()});
     }
 
-    // Every thread takes `interval` rows, then its share of the merge, and so on; none
-    // sleeps in between, since waking takes as long as hundreds of rows.
-    Progress run_threads(int n_threads, const Array<int32_t>& labels, int64_t n_labels,
+    // Every thread takes the next `interval` rows, meets the table, and so on, until no
+    // rows are left or a step has failed.
+    Progress run_threads(int n_threads, const Array<int32_t>& labels,
                          int64_t interval) const {
-        const int64_t most = max_entries(rows, cut), step = n_threads * interval;
+        interval = std::min(interval, (rows.n_rows + n_threads - 1) / n_threads);
+        const int64_t most = max_entries(rows, cut);
         const int64_t bytes = (scratch_bytes(cut, model, most) + 63) / 64 * 64;
         const Block scratch = aligned(bytes * n_threads);
-        Replicas<T> replicas(table, labels, n_labels, n_threads, 2 * model.n_outputs);
-        replicas.share_bias(bias);
-        std::vector<Progress> parts(n_threads, {0, 0});
-        Progress total{0, rows.n_rows};
-        Meeting meeting(n_threads);
+        Replicas<T> replicas(table, labels, n_threads, 2 * model.n_outputs);
+        std::vector<double> losses(n_threads);
+        std::atomic<int64_t> next{0}, done{rows.n_rows};
         in_threads(n_threads, [&](int t) {
-            const auto part = [&](int64_t n) { return n * t / n_threads; };
-            const auto next = [&](int64_t n) { return n * (t + 1) / n_threads; };
-            replicas.share(part(labels.size()), next(labels.size()));
-            meeting.wait();
-            for (int64_t begin = 0; begin < total.done; begin += step) {
-                const int64_t n = std::min(step, rows.n_rows - begin);
-                parts[t] = alone(rows.part(begin + part(n), begin + next(n)),
-                                 {replicas.marks.data(), replicas.rows(t)},
-                                 replicas.bias(t),
-                                 {most, scratch.get() + bytes * t});
-                meeting.wait();
-                replicas.merge(t, part(labels.size()), next(labels.size()));
-                if (t == 0) sum_up(parts, begin, n, replicas, total);
-                meeting.wait();
+            replicas.copy(t, bias);
+            double loss = 0;
+            while (done.load() == rows.n_rows) {
+                const int64_t begin = next.fetch_add(interval);
+                if (begin >= rows.n_rows) break;
+                const int64_t end = std::min(begin + interval, rows.n_rows);
+                const Progress part = alone(rows.part(begin, end),
+                                            {replicas.slots.data(), replicas.rows(t)},
+                                            replicas.bias(t),
+                                            {most, scratch.get() + bytes * t});
+                replicas.exchange(t, bias);
+                loss += part.loss;
+                if (part.done == end - begin) continue;
+                int64_t first = done.load();
+                while (begin + part.done < first &&
+                       !done.compare_exchange_weak(first, begin + part.done)) {}
             }
+            losses[t] = loss;
         });
-        return total;
-    }
-
-    void sum_up(const std::vector<Progress>& parts, int64_t begin, int64_t n,
-                Replicas<T>& replicas, Progress& total) const {
-        const int64_t n_threads = parts.size();
-        replicas.merge_bias(bias);
-        for (int64_t t = n_threads - 1; t >= 0; t--) {
-            const int64_t first = n * t / n_threads, end = n * (t + 1) / n_threads;
-            total.loss += parts[t].loss;
-            if (parts[t].done < end - first) total.done = begin + first + parts[t].done;
-        }
+        double loss = 0;
+        for (double part : losses) loss += part;
+        return {loss, done.load()};
     }
 };
 
@@ -290,14 +267,13 @@ double count(const Rows<T>& rows, int32_t* counts) {
     return squares;
 }
 
-// Tells whether rows are canonical CSR over `n_columns` columns with finite weights
-// other than zero; one pass, no branch per entry.
+// Tells whether rows `begin` to `finish` are canonical CSR over `n_columns` columns with
+// finite weights other than zero; one pass, no branch per entry.
 template <class T, class I>
-bool is_clean(const I* indptr, const int32_t* indices, const T* values, int64_t n_rows,
-              int64_t n_stored, int64_t n_columns) {
-    if (indptr[0] != 0 || int64_t(indptr[n_rows]) > n_stored) return false;
+bool is_clean(const I* indptr, const int32_t* indices, const T* values, int64_t begin,
+              int64_t finish, int64_t n_stored, int64_t n_columns) {
     int bad = 0;
-    for (int64_t i = 0; i < n_rows; i++) {
+    for (int64_t i = begin; i < finish; i++) {
         const int64_t first = indptr[i], end = indptr[i + 1];
         if (first > end || first < 0 || end > n_stored) return false;
         if (first == end) continue;
@@ -305,9 +281,8 @@ bool is_clean(const I* indptr, const int32_t* indices, const T* values, int64_t 
 #pragma omp simd reduction(| : bad)
         for (int64_t q = first + 1; q < end; q++) bad |= indices[q] <= indices[q - 1];
     }
-    const int64_t used = indptr[n_rows];
 #pragma omp simd reduction(| : bad)
-    for (int64_t q = 0; q < used; q++)
+    for (int64_t q = indptr[begin]; q < int64_t(indptr[finish]); q++)
         bad |= !(values[q] - values[q] == 0) | (values[q] == 0);
     return !bad;
 }
@@ -317,18 +292,24 @@ void bind_is_clean(py::module_& m) {
     using namespace py::literals;
     m.def(
         "is_clean",
-        [](Array<I> indptr, Array<int32_t> indices, Array<T> values, int64_t n_columns) {
+        [](Array<I> indptr, Array<int32_t> indices, Array<T> values, int64_t n_columns,
+           int n_threads) {
             const int64_t n_stored = std::min(indices.size(), values.size());
             const int64_t n_rows = indptr.size() - 1;
             const I* p = indptr.data();
             const int32_t* labels = indices.data();
             const T* weights = values.data();
             py::gil_scoped_release release;
-            return n_rows >= 0 &&
-                   is_clean(p, labels, weights, n_rows, n_stored, n_columns);
+            if (n_rows < 0 || p[0] != 0) return false;
+            std::atomic<bool> clean{true};
+            in_stretches(n_rows, 1 << 14, n_threads, [&](int, int64_t begin, int64_t end) {
+                if (!is_clean(p, labels, weights, begin, end, n_stored, n_columns))
+                    clean = false;
+            });
+            return clean.load();
         },
         "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "n_columns"_a);
+        "n_columns"_a, "n_threads"_a);
 }
 
 // SplitMix64 (Steele, Lea and Flood, 2014): a well-mixed number for every position.
@@ -441,12 +422,11 @@ void bind(py::module_& m) {
                  l2_linear, l1_linear, huber_delta, fit_linear, fit_bias},
                 bias.mutable_data(), target.data(), pointer(weight),
                 scores ? scores->mutable_data() : nullptr};
-            const int64_t n_labels = table.shape(0);
             Progress progress;
             {
                 py::gil_scoped_release release;
                 progress = n_threads > 1
-                               ? training.run_threads(n_threads, *hot, n_labels, interval)
+                               ? training.run_threads(n_threads, *hot, interval)
                                : training.run();
             }
             return py::make_tuple(progress.loss, progress.done);

@@ -3,10 +3,10 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2,popcnt"))), \
+#pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2,popcnt,prfchw"))), \
                              apply_to = function)
 #else
-#pragma GCC target("avx2,fma,bmi,bmi2,popcnt")
+#pragma GCC target("avx2,fma,bmi,bmi2,popcnt,prfchw")
 #endif
 
 #define SKWFM_ISA v3

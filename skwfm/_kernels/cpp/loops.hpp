@@ -13,7 +13,8 @@ void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* o
     Arena arena{work.scratch};
     Bags<T> bags(rows, cut, reader(model), work.max_entries, arena);
     Row row(model, cut, bags, arena);
-    Ahead<T> ahead{rows, cut, bags.find, int(row.length * sizeof(T))};
+    Ahead<T> ahead{rows, cut, bags.find, int(row.length * sizeof(T)), false,
+                   model.linear, model.linear_stride};
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + Row::AHEAD);
@@ -34,7 +35,7 @@ Progress train_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
     Row row(model, cut, bags, arena);
     const int32_t length = Row::LENGTH > 0 ? Row::LENGTH : row.length;
     const Mover<T> mover{table, options, model.n_outputs};
-    Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T))};
+    Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T)), true, nullptr, 0};
     double loss = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);

@@ -20,11 +20,9 @@ struct Finder {
     Hot<T> hot;
 
     SKWFM_INLINE T* operator()(int64_t label) const {
-        if (hot.labels) {
-            const HotLabels word = hot.labels[label / 64];
-            const uint64_t bit = uint64_t(1) << label % 64;
-            if (word.bits & bit)
-                return hot.rows + (word.before + count_bits(word.bits & (bit - 1))) * stride;
+        if (hot.slots) {
+            const HotLabel found = hot.slots[HotLabel::slot(label)];
+            if (found.label == label) return hot.rows + found.place * stride;
         }
         return table + label * stride;
     }
@@ -131,6 +129,9 @@ struct Ahead {
     const Cut& cut;
     const Finder<T>& find;
     int bytes;
+    bool writes;  // the rows will be moved, not only read
+    const T* linear;  // linear weights that lie apart, or null
+    int64_t linear_stride;
     const int32_t *at = nullptr, *end = nullptr;
 
     // In two steps for rows further ahead: where their entries lie, then the entries.
@@ -169,7 +170,10 @@ struct Ahead {
         end = rows.indices + p[cut.offsets ? cut.n_fields : 1];
     }
     SKWFM_INLINE void step() {
-        if (at < end) prefetch(find(*at++), bytes);
+        if (at >= end) return;
+        const int64_t label = *at++;
+        prefetch(find(label), bytes, writes);
+        if (linear) prefetch_line(linear + label * linear_stride);
     }
     SKWFM_INLINE void rest() {
         while (at < end) step();

@@ -103,16 +103,21 @@ struct Options {
 };
 
 // Labels that many samples have, with one copy per thread; the others are shared. Which
-// they are: a bit for each of 64 labels, and how many hot ones come before them. A plain
-// array of places would take as much of the cache as the copies do.
-struct HotLabels {
-    uint64_t bits;
-    int64_t before;
+// they are stands in a table of few cache lines, each label at the one slot where it can
+// be: an array over all labels would take as much of the cache as the copies do.
+struct HotLabel {
+    int32_t label;  // -1: an empty slot
+    int32_t place;  // of its copy
+
+    static constexpr int LOG_SLOTS = 13;
+    static SKWFM_INLINE uint32_t slot(int64_t label) {  // Fibonacci hashing
+        return uint32_t(label) * 2654435769u >> (32 - LOG_SLOTS);
+    }
 };
 
 template <class T>
 struct Hot {
-    const HotLabels* labels;  // null: none
+    const HotLabel* slots;  // null: none
     T* rows;
 };
 
