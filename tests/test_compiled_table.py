@@ -390,14 +390,13 @@ def test_threads_that_share_no_label(step, field_aware, dtype):
 
 
 @everywhere
-@pytest.mark.parametrize("interval", [1, 4, 100])
-@pytest.mark.parametrize("n_threads", [2, 3])
+@pytest.mark.parametrize(("n_threads", "interval"), [(2, 10), (2, 10**6), (3, 100)])
 @both_models
 @every_step
 def test_exchange_adds_up_the_changes(step, field_aware, n_threads, interval):
     """With tiny steps their order matters to second order only: none is lost."""
-    X, target = draw_rows(np.float64, 17)
-    rows = Rows.of(X).reordered(np.random.default_rng(1).permutation(17))
+    X, target = draw_rows(np.float64, 3000)
+    rows = Rows.of(X)
     states = {"state": 1e9, "linear_state": 1e9}  # that hardly change
     scheme = scheme_of(field_aware)
     tables = [started(scheme, np.float64, step, **states) for _ in range(2)]
@@ -408,12 +407,12 @@ def test_exchange_adds_up_the_changes(step, field_aware, n_threads, interval):
     plan = threads_of(n_threads, range(N_COLUMNS)[::-1], interval)
     got = train(tables[0], rows, target, None, chosen, threads=plan)
     expected = train(tables[1], rows, target, None, chosen)
-    assert got == (pytest.approx(expected[0], rel=1e-4), 17)
+    assert got == (pytest.approx(expected[0], rel=1e-3), 3000)
     changes = [(t.rows - start, t.bias - start_bias) for t in tables]
     for one, other in zip(*changes, strict=True):
-        largest = np.abs(other).max(axis=0)  # a lost step of 17 is more than 2 % of it
+        largest = np.abs(other).max(axis=0)
         assert largest.max() > 0
-        assert (np.abs(one - other) <= 0.02 * largest + 1e-13).all()
+        assert (np.abs(one - other) <= 5e-3 * largest + 1e-13).all()
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 5])
