@@ -455,7 +455,7 @@ def test_training_tells_the_score_before_each_step(field_aware):
 @pytest.mark.parametrize("k", [4, 8, 16])
 @pytest.mark.parametrize("missing", [0.0, 0.1, 0.5])
 def test_one_label_per_field(k, missing):
-    """Neighbouring fields of one label each are written a cache line at a time."""
+    """Such rows are scored pair by pair."""
     n_fields, per_field, n_rows = 13, 3, 40
     rng = np.random.default_rng(0)
     labels = rng.integers(per_field, size=(n_rows, n_fields))
@@ -476,3 +476,37 @@ def test_one_label_per_field(k, missing):
         compiled._core.set_instruction_set(name)
         got = score(scheme, Rows.of(X), factors, None, None)[:, 0]
         assert np.abs(got - want).max() < bound, name
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.5])
+@pytest.mark.parametrize("missing", [0.0, 0.4])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("k", [4, 5, 8, 16, 32])
+def test_training_with_one_label_per_field(k, step, missing, l2):
+    """Such rows are trained pair by pair, neighbouring fields together; gaps too."""
+    n_fields, per_field, n_rows = 7, 3, 12
+    rng = np.random.default_rng(k)
+    dense = np.zeros((n_rows, n_fields, per_field), np.float32)
+    label = rng.integers(per_field, size=(n_rows, n_fields))
+    np.put_along_axis(dense, label[:, :, None], draw(rng, n_rows, n_fields, 1), axis=2)
+    dense[rng.random((n_rows, n_fields)) < missing] = 0
+    dense[5] = 0
+    dense[6, 1:] = 0
+    X = sp.csr_matrix(dense.reshape(n_rows, -1))
+    for cut in CUTS[True]:
+        case = Case(True, k, n_fields, per_field=per_field, X=X, cut=cut)
+        check_training(case, options(step, l2_factors=l2))
+
+
+@pytest.mark.parametrize("step", ["adagrad", "sgd"])
+def test_gradient_of_one_label_overflows(step):
+    """Then no vector of a row of one label per field moves."""
+    X = sp.csr_matrix(np.diag(np.ones(3, np.float32)) + 1e-3)
+    case = Case(True, 4, 3, per_field=1, X=X)
+    case.factors[1, :4] = 1e30
+    table = case.table(np.float32, step)
+    before = table.factors.copy()
+    _, done = case.train(table, options(step))
+    assert done == 0
+    assert_array_equal(table.factors, before)
+    assert np.isfinite(table.rows).all()

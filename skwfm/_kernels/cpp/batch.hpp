@@ -69,7 +69,7 @@ void gradient_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
         bags.read(i);
         ahead.aim(i + Row::AHEAD);
         collector.ask(bags);
-        row.score(bags, ahead, Row::KEEPS_FOR_GRADIENT);
+        row.score(bags, ahead, Purpose::directions);
         std::memcpy(row.gradient, of_scores + i * row.n_outputs,
                     row.n_outputs * sizeof(T));
         const T c = row.n_outputs == 1 ? row.gradient[0] : T(1);

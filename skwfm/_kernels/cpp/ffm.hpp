@@ -2,6 +2,7 @@
 // transposed buffer other[g][f] = A[f][g] with an empty diagonal: the score is then one
 // contiguous product per bag, 1/2 sum_f <A[f], other[f]>, and other[f] is the gradient
 // of the vectors of field f, up to g w. Cost O(nnz F k + F^2 k).
+// Rows of one label per field go another way, see `FfmPairs`.
 // Included inside the namespace of one instruction set.
 
 template <class T, int K>
@@ -11,15 +12,17 @@ struct FfmRow {
     const int64_t pitch;  // numbers from one row of `other` to the next
     T *other, *sums, *inner, *suffix, *scores, *gradient, *squares;
     char* filled;  // per field, whether its column of `other` holds something
+    FfmPairs<T, K> pairs;
+    bool paired = false;  // whether the last row was scored pair by pair
 
     // As `FmRow` has them.
     static constexpr int LENGTH = 0, AHEAD = 1;
-    static constexpr bool KEEPS_FOR_GRADIENT = false;
 
     FfmRow(const Model<T>& model, const Cut& cut, const Bags<T>& bags, Arena& arena)
         : model(model), n_fields(cut.n_fields), n_outputs(model.n_outputs),
           length(model.length(cut.n_fields)),
-          pitch((length * sizeof(T) + 63) / 64 * 64 / sizeof(T)) {
+          pitch((length * sizeof(T) + 63) / 64 * 64 / sizeof(T)),
+          pairs(cut.n_fields, arena) {
         other = arena.take<T>(n_fields * pitch);
         std::memset(other, 0, n_fields * pitch * sizeof(T));
         sums = arena.take<T>(length);
@@ -68,8 +71,19 @@ struct FfmRow {
         filled[f] = 0;
     }
 
-    inline void score(const Bags<T>& bags, Ahead<T>& ahead, bool keep) {
+    inline void score(const Bags<T>& bags, Ahead<T>& ahead, Purpose purpose) {
         for (int c = 0; c < n_outputs; c++) scores[c] = model.bias ? model.bias[c] : 0;
+        if constexpr (K > 0) {
+            paired = n_outputs == 1 && bags.start[bags.n] == bags.n &&
+                     purpose != Purpose::directions;
+            if (paired) {
+                scores[0] += purpose == Purpose::steps
+                                 ? pairs.template score<true>(bags, model, scores, ahead)
+                                 : pairs.template score<false>(bags, model, scores, ahead);
+                return;
+            }
+        }
+        const bool keep = purpose == Purpose::steps;
         for (int32_t f = 0, b = 0; f < n_fields; f++) {
             if (b < bags.n && bags.field[b] == f)
                 b++;
@@ -205,6 +219,14 @@ struct FfmRow {
                     before += e;
                 }
         }
+    }
+
+    // Moves the vectors of a row that was scored pair by pair; false: not finite.
+    inline bool move(const Bags<T>& bags, const Mover<T>& mover, T g, Ahead<T>& ahead) {
+        if constexpr (K > 0)
+            return pairs.move(bags, mover, g, n_fields, ahead);
+        else
+            return false;
     }
 
     // Calls visit(entry, direction, its sum of squares) for every entry of the row.

@@ -11,9 +11,8 @@ struct FmRow {
     const int32_t length, n_outputs;
     T *prefix, *sums, *total, *products, *scores, *gradient;
 
-    // Known when compiled, or 0; rows ahead to ask for; a gradient needs what is kept.
+    // Known when compiled, or 0; rows ahead to ask for.
     static constexpr int LENGTH = K, AHEAD = 2;
-    static constexpr bool KEEPS_FOR_GRADIENT = true;
 
     FmRow(const Model<T>& model, const Cut&, const Bags<T>& bags, Arena& arena)
         : model(model), length(model.length(1)), n_outputs(model.n_outputs) {
@@ -27,7 +26,8 @@ struct FmRow {
     }
 
     // Scores the row; leaves the bag sums and prefixes for the gradient.
-    inline void score(const Bags<T>& bags, Ahead<T>& ahead, bool keep) {
+    inline void score(const Bags<T>& bags, Ahead<T>& ahead, Purpose purpose) {
+        const bool keep = purpose != Purpose::score;
         for (int c = 0; c < n_outputs; c++) scores[c] = model.bias ? model.bias[c] : 0;
         if constexpr (K > 0) {
             using V = Pack<T, K>;
@@ -74,6 +74,10 @@ struct FmRow {
         for (int c = 0; c < n_outputs; c++)
             for (int d = 0; d < k; d++) scores[c] += products[c * k + d];
     }
+
+    // Moves all vectors at once, where the row knows how; see `FfmRow`.
+    static constexpr bool paired = false;
+    bool move(const Bags<T>&, const Mover<T>&, T, Ahead<T>&) { return false; }
 
     // Turns prefixes into directions, from the last bag to the first: calls
     // visit(entry, direction, its sum of squares) for every entry.

@@ -18,7 +18,7 @@ void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* o
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + Row::AHEAD);
-        row.score(bags, ahead, false);
+        row.score(bags, ahead, Purpose::score);
         for (int c = 0; c < row.n_outputs; c++)
             out[i * row.n_outputs + c] = row.scores[c];
     }
@@ -36,12 +36,14 @@ Progress train_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
     const int32_t length = Row::LENGTH > 0 ? Row::LENGTH : row.length;
     const Mover<T> mover{table, options, model.n_outputs};
     Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T)), true, nullptr, 0};
+    const Purpose purpose = options.step == Step::adagrad_weight ? Purpose::directions
+                                                                 : Purpose::steps;
     double loss = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + Row::AHEAD);
         ahead.aim_far(i, target, weight);
-        row.score(bags, ahead, true);
+        row.score(bags, ahead, purpose);
         if (scores)
             std::memcpy(scores + i * row.n_outputs, row.scores,
                         row.n_outputs * sizeof(T));
@@ -57,14 +59,21 @@ Progress train_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
         }
         if (!good) return {loss, i};
         const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
-        row.directions(bags, [&](int32_t q, const T* direction, T square) {
-            T* p = bags.at[q];
-            const T x = bags.weights[q];
-            good &= mover.vector(p, direction, length, g * x, square);
+        const auto linear = [&](int32_t q) {
             if (options.fit_linear)
                 for (int c = 0; c < row.n_outputs; c++)
-                    good &= mover.linear(p, row.gradient[c] * x, c);
-        });
+                    good &= mover.linear(bags.at[q], row.gradient[c] * bags.weights[q], c);
+        };
+        if (row.paired) {
+            good &= row.move(bags, mover, g, ahead);
+            for (int32_t q = 0; good && q < bags.n; q++) linear(q);
+        } else {
+            row.directions(bags, [&](int32_t q, const T* direction, T square) {
+                good &= mover.vector(bags.at[q], direction, length, g * bags.weights[q],
+                                     square);
+                linear(q);
+            });
+        }
         if (!good) return {loss, i};
         loss += double(w) * part;
         mover.bias(bias, row.gradient);

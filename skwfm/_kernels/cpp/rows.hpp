@@ -12,6 +12,10 @@ struct Arena {
     }
 };
 
+// What a row is scored for: the score, directions of its vectors too, or these with what
+// the steps of `Mover` need.
+enum class Purpose { score, directions, steps };
+
 // Where the vector of a label lies: in a thread's own copy, or in the table.
 template <class T>
 struct Finder {
@@ -193,30 +197,49 @@ struct Mover {
     const Options<T>& options;
     const int32_t n_outputs;
 
-    // `square` is the sum of squares of direction. False: not finite, nothing moved.
-    inline bool vector(T* p, const T* direction, int length, T c, T square) const {
-        T rate = options.learning_rate;
+    // Step length and shrinkage of a label's vector, and its state after the step.
+    struct Pace {
+        T rate, shrink, state;
+        bool good;  // all is finite
+    };
+
+    // `square` is the sum of squares of direction.
+    inline Pace pace(const T* p, T c, T square, int length) const {
+        Pace pace{options.learning_rate, 1, 0, true};
         const T l2 = options.l2_factors * p[table.inverse_count];
-        if (options.step == Step::adagrad_weight)
-            return weight_by_weight(p, direction, length, c, l2);
         if (options.step != Step::sgd) {
-            const T state = p[table.state] + c * c * square / length;
-            if (!finite(state)) return false;
-            p[table.state] = state;
-            rate /= std::sqrt(state);
-        } else if (!finite(c * square)) {
-            return false;
+            pace.state = p[table.state] + c * c * square / length;
+            pace.good = finite(pace.state);
+            pace.rate /= std::sqrt(pace.state);
+        } else {
+            pace.good = finite(c * square);
         }
-        const T step = -rate * c, shrink = l2 == 0 ? T(1) : 1 / (1 + rate * l2);
+        if (l2 != 0) pace.shrink = 1 / (1 + pace.rate * l2);
+        return pace;
+    }
+
+    inline void keep_state(T* p, T state) const {
+        if (options.step != Step::sgd) p[table.state] = state;
+    }
+
+    // False: not finite, nothing moved.
+    inline bool vector(T* p, const T* direction, int length, T c, T square) const {
+        if (options.step == Step::adagrad_weight)
+            return weight_by_weight(p, direction, length, c);
+        const Pace by = pace(p, c, square, length);
+        if (!by.good) return false;
+        keep_state(p, by.state);
+        const T step = -by.rate * c;
         blocks<T>(length, [&](auto lanes, int d) {
             using P = Pack<T, decltype(lanes)::n>;
             const P moved = P::load(p + d) + P::all(step) * P::load(direction + d);
-            (moved * P::all(shrink)).store(p + d);
+            (moved * P::all(by.shrink)).store(p + d);
         });
         return true;
     }
 
-    bool weight_by_weight(T* p, const T* direction, int length, T c, T l2) const {
+    bool weight_by_weight(T* p, const T* direction, int length, T c) const {
+        const T l2 = options.l2_factors * p[table.inverse_count];
         T* states = p + table.states;
         T total = 0;
         const T rate = options.learning_rate;

@@ -70,6 +70,48 @@ inline T sum(Pack<T, N> a) {
     return sum(Pack<T, N / 2>::load(parts) + Pack<T, N / 2>::load(parts + N / 2));
 }
 
+// A vector of two halves of 4 or 8 numbers, and the halves of one; only where compilers
+// do it in registers.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SKWFM_HALVES
+#endif
+#endif
+
+template <class T, int N>
+inline Pack<T, 2 * N> join(Pack<T, N> low, Pack<T, N> high) {
+#ifdef SKWFM_HALVES
+    if constexpr (N == 4)
+        return {__builtin_shufflevector(low.v, high.v, 0, 1, 2, 3, 4, 5, 6, 7)};
+    else if constexpr (N == 8)
+        return {__builtin_shufflevector(low.v, high.v, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+                                        12, 13, 14, 15)};
+    else
+#endif
+        return Pack<T, 2 * N>::all(0);
+}
+
+template <int N, class T, int M>
+inline Pack<T, N> part(Pack<T, M> all, int which) {
+    if constexpr (N == M) return all;
+#ifdef SKWFM_HALVES
+    else if constexpr (N == 4)
+        return {which ? __builtin_shufflevector(all.v, all.v, 4, 5, 6, 7)
+                      : __builtin_shufflevector(all.v, all.v, 0, 1, 2, 3)};
+    else if constexpr (N == 8)
+        return {which ? __builtin_shufflevector(all.v, all.v, 8, 9, 10, 11, 12, 13, 14, 15)
+                      : __builtin_shufflevector(all.v, all.v, 0, 1, 2, 3, 4, 5, 6, 7)};
+#endif
+    else
+        return Pack<T, N>::all(0);
+}
+
+#ifdef SKWFM_HALVES
+constexpr bool joins(int n) { return n == 4 || n == 8; }
+#else
+constexpr bool joins(int) { return false; }
+#endif
+
 template <int N>
 struct Lanes {
     static constexpr int n = N;

@@ -146,7 +146,7 @@ int64_t scratch_bytes(const Cut& cut, const Model<T>& model, int64_t max_entries
         numbers += 2 * (bags + 1) * length;
     } else {
         const int64_t inside = int64_t(model.n_outputs) * model.n_factors;
-        numbers += fields * (length + 64 / sizeof(T) + 2) + length;
+        numbers += fields * (length + model.n_factors + 64 / sizeof(T) + 5) + length;
         numbers += inside * (1 + (model.intra_field ? max_entries : 0));
     }
     // No more than 16 parts, each rounded up to cache lines.
