@@ -349,8 +349,8 @@ def iter_ffm_file(
 ) -> Iterator[tuple[FieldCSR, npt.NDArray[np.float64]]]:
     r"""Read a file in the format of libFFM in chunks of rows.
 
-    Memory holds the columns, a chunk and half a megabyte of text, whatever the size
-    of the file.
+    Memory holds the columns, a chunk and a quarter of a megabyte of text, whatever
+    the size of the file.
 
     Parameters
     ----------

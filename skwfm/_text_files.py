@@ -20,7 +20,7 @@ from skwfm import _validation as val
 
 __all__ = ["blocks", "name_of", "write"]
 
-BLOCK = 2**19
+BLOCK = 2**18
 MAX_LINE = 2**26
 
 _MAGIC: dict[bytes, Any] = {
@@ -127,7 +127,8 @@ class _WithHead:
     def read(self, size: int = -1) -> bytes:
         """Read up to so many bytes."""
         if self._head:
-            head, self._head = self._head, b""
+            size = len(self._head) if size < 0 else size
+            head, self._head = self._head[:size], self._head[size:]
             return head
         data: bytes = self._stream.read(size)
         return data

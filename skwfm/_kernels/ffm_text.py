@@ -223,7 +223,8 @@ def _rounded(token: bytes, dtype: Any) -> Any:
     near = np.float32(wide)
     if float(near) == wide:
         return near
-    other = np.nextafter(near, np.float32(np.inf if near < wide else -np.inf))
+    beyond = np.inf if float(near) < wide else -np.inf
+    other = np.nextafter(near, np.float32(beyond))
     if (_finite(near) + _finite(other)) / 2 != wide:
         return near
     # The double lies in the middle of two floats; the decimal may lie beside it.
