@@ -898,7 +898,10 @@ def test_numbers_agree_with_python(token):
         assert parsed.fault == "label"
 
 
+@needs_core
 @given(FLOATS["float32"], FLOATS["float64"])
+@example(6256327.5, 4503599627370495.5)
+@example(9.999999747378752e-05, 1e-4)
 def test_writers_agree(narrow, wide):
     parts = [
         np.array([wide]),

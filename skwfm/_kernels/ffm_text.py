@@ -414,4 +414,6 @@ def _shortest(value: Any) -> str:
     wide = float(value)
     if abs(wide) < 1e16 and wide.is_integer():
         return str(int(wide))
-    return str(value) if isinstance(value, np.float32) else repr(wide)
+    if 1e-4 <= abs(wide) < 1e16:
+        return np.format_float_positional(value, trim="-")
+    return np.format_float_scientific(value, trim="-", exp_digits=2)
