@@ -661,6 +661,7 @@ def _named_rows(X: Any, fields: Any, columns: FFMColumns | None) -> tuple[Any, .
     """Return a plain CSR without zeros, and ids of the field and feature of columns."""
     val.check_format(X)
     matrix: Any = X if sp.issparse(X) else check_array(X, dtype="numeric")
+    val.check_real_type(matrix.dtype)
     is_float = matrix.dtype in (np.float32, np.float64)
     rows = sp.csr_matrix(matrix, dtype=None if is_float else np.float64)
     val.check_csr(rows)
@@ -680,7 +681,8 @@ def _named_rows(X: Any, fields: Any, columns: FFMColumns | None) -> tuple[Any, .
 
 def _numbers(names: tuple[str, ...]) -> list[int]:
     """Return the names of fields if they are ascending ids, else 0, 1, ..."""
-    ids = [int(name) for name in names if name.isascii() and name[:10].isdigit()]
+    digits = (name for name in names if name.isascii() and name.isdigit())
+    ids = [int(name) for name in digits if len(name) <= len(str(_N_IDS))]
     ascending = ids == sorted(set(ids)) and list(map(str, ids)) == list(names)
     if ascending and (not ids or ids[-1] < _N_IDS):
         return ids

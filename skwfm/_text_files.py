@@ -168,7 +168,7 @@ def write(file: Any, parts: Iterable[bytes]) -> None:
         file.writelines(parts)
         return
     path = Path(os.path.realpath(os.fsdecode(file)))
-    opener = _SUFFIXES.get(path.suffix, open)
+    opener = _SUFFIXES.get(path.suffix.lower(), open)
     if path.exists() and not path.is_file():  # a device or a pipe
         with opener(path, "wb") as stream:
             stream.writelines(parts)

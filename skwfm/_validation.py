@@ -220,7 +220,7 @@ def check_ffm_columns(fields: Any, features: Any) -> None:
             f"features has {len(features)} ids and fields {len(fields)}, expected one "
             "of each per column."
         )
-    pairs = fields.astype(np.int64) << 32 | features
+    pairs = fields.astype(np.int64) << 32 | features.astype(np.int64)
     if len(np.unique(pairs)) < len(pairs):
         raise ValueError(
             "fields and features name two columns alike, expected a different pair "
@@ -269,6 +269,12 @@ def check_ffm_parameters(columns: Any, n_features: object, n_fields: object) -> 
         raise ValueError(
             f"n_fields={n_fields!r}, but columns= knows the fields: drop one of both."
         )
+
+
+def check_real_type(dtype: Any) -> None:
+    """Raise when the values of a matrix are not real numbers."""
+    if dtype.kind not in "buif":
+        raise ValueError(f"X has dtype {dtype}, expected real numbers.")
 
 
 def check_dump(y: Any, n_rows: int, n_columns: int, columns: Any) -> Any:

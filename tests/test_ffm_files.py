@@ -655,6 +655,8 @@ def test_dump_names_fields_by_ascending_ids_only():
         (["7", "0"], (0, 1)),
         (["07", "8"], (0, 1)),
         (["a", "7"], (0, 1)),
+        (["7", "1234567890x"], (0, 1)),
+        (["7", "1" * 5000], (0, 1)),
         (["3", "2147483648"], (0, 1)),
         (["\u0661", "7"], (0, 1)),
     ]:
@@ -691,6 +693,7 @@ def test_dump_drops_zeros_and_leaves_its_input():
             "X contains NaN or infinity: row 0",
         ),
         ([[np.inf]], [1], {}, "infinity"),
+        (sp.csr_matrix([[1j]]), [1], {}, "X has dtype complex128, expected real num"),
         ([[1]], [np.nan], {}, "y, row 0: got nan, expected finite numbers"),
         ([[1]], ["a"], {}, r"y=\['a'\]: could not convert.* one number per row"),
         ([[1]], [[1, 2]], {}, "y=.*one number per row"),
@@ -976,12 +979,13 @@ def test_the_core_refuses_arrays_that_are_too_short():
                 add=False,
                 out=np.empty(1, np.int32),
             )
-    with pytest.raises(ValueError, match="no room"):
-        core.format_text(
-            *(np.zeros(1), np.array([0, 0]), np.empty(0, np.int32), np.empty(0)),
-            *(np.empty(0, np.int32), np.empty(0, np.int32)),
-            *(0, 1, np.empty(25, np.uint8)),
-        )
+    if hasattr(core, "format_text"):  # not everywhere
+        with pytest.raises(ValueError, match="no room"):
+            core.format_text(
+                *(np.zeros(1), np.array([0, 0]), np.empty(0, np.int32), np.empty(0)),
+                *(np.empty(0, np.int32), np.empty(0, np.int32)),
+                *(0, 1, np.empty(25, np.uint8)),
+            )
 
 
 # Other formats

@@ -18,6 +18,8 @@
 
 #if !defined(__cpp_lib_to_chars) && !defined(_MSC_VER)
 #define SKWFM_STRTOD 1  // libc++ reads no floating-point numbers by from_chars.
+#endif
+#ifdef SKWFM_STRTOD
 #include <locale.h>
 #include <stdlib.h>
 #if defined(__APPLE__) || defined(__FreeBSD__)
