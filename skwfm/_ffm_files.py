@@ -4,7 +4,7 @@ A file names a field with every entry, a matrix has a field per column. Hence a 
 is either a pair of field and feature, or a feature that must keep to one field; and
 `FFMColumns` remembers which, so that other files get the same columns.
 
-Reading is one pass in blocks of lines. Storage: the matrix, a quarter more while it
+Reading is one pass in blocks of lines. Storage: the matrix, an eighth more while it
 grows, and some 20 bytes a column; `iter_ffm_file` holds a chunk of rows instead of the
 matrix. Cost: see `skwfm._kernels.ffm_text`.
 """
