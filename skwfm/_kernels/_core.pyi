@@ -143,3 +143,35 @@ def adam_step(
     beta2: float,
     n_threads: int,
 ) -> None: ...
+def parse_text(
+    *,
+    text: _Array,
+    n_fields: int,
+    n_features: int,
+    labels: _Array,
+    ends: _Array,
+    lines: _Array,
+    keys: _Array,
+    values: _Array,
+) -> tuple[int, int, int, int, int, int]: ...
+def find_columns(
+    *,
+    keys: _Array,
+    slots: _Array,
+    known: _Array,
+    n_known: int,
+    by_feature: bool,
+    add: bool,
+    out: _Array,
+) -> tuple[int, int]: ...
+def format_text(
+    labels: _Array,
+    indptr: _Array,
+    indices: _Array,
+    values: _Array,
+    fields: _Array,
+    features: _Array,
+    first: int,
+    last: int,
+    out: _Array,
+) -> int: ...

@@ -78,6 +78,7 @@ const Kernels<double>& kernels<double>() {
     return chosen<double>();
 }
 void bind_batch(py::module_& m);  // core_batch.cpp
+void bind_text(py::module_& m);   // core_text.cpp
 
 namespace {
 
@@ -451,6 +452,7 @@ PYBIND11_MODULE(_core, m) {
     skwfm::bind<float>(m);
     skwfm::bind<double>(m);
     skwfm::bind_batch(m);
+    skwfm::bind_text(m);
     m.def("instruction_sets", skwfm::instruction_sets);
     m.def("instruction_set", [] { return skwfm::instruction_set(); });
     m.def("set_instruction_set", skwfm::set_instruction_set);
