@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from skwfm import datasets, nn
 from skwfm._bags import from_padded, to_padded
 from skwfm._compose import FieldTransformer, make_field_transformer
+from skwfm._dates import DateEncoder
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._estimators import (
     WeightedFFMClassifier,
@@ -13,14 +14,17 @@ from skwfm._estimators import (
     WeightedFMRegressor,
 )
 from skwfm._fields import FieldCSR, FieldMap, FieldMapWarning, hstack
+from skwfm._numbers import SplineEncoder
 
 __version__ = _version("skwfm")
 
 __all__ = [
+    "DateEncoder",
     "FieldCSR",
     "FieldMap",
     "FieldMapWarning",
     "FieldTransformer",
+    "SplineEncoder",
     "WeightedFFMClassifier",
     "WeightedFFMRegressor",
     "WeightedFMClassifier",
