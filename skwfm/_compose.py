@@ -136,7 +136,7 @@ class FieldTransformer(ColumnTransformer):
     Without transformers they are chosen by the types of the columns:
 
     >>> print(FieldTransformer().fit(films))
-    FieldTransformer(): 3 columns became 3 fields of 5 columns
+    FieldTransformer (columns in: 3, fields: 3, columns out: 5)
       categories  WeightedMultiLabelEncoder(sep=None, weight_sep=None)  user, genres
       numbers     SplineEncoder()                                       item
     Text such as "a|b" is one label: WeightedMultiLabelEncoder() splits it.
@@ -265,8 +265,7 @@ class FieldTransformer(ColumnTransformer):
     def __str__(self) -> str:
         """Show which columns got which transformer."""
         if hasattr(self, "field_names_"):
-            hints = HINTS if self.transformers is None else {}
-            return fitted_text(self, repr(self), hints)
+            return fitted_text(self, HINTS if self.transformers is None else {})
         chosen = f": transformers {CHOSEN_IN_FIT}" if self.transformers is None else ""
         return repr(self) + chosen
 
@@ -276,7 +275,7 @@ class FieldTransformer(ColumnTransformer):
         fitted = hasattr(self, "transformers_")
         if not fitted and self.transformers is None:
             view.transformers = [
-                (f"{name}: {CHOSEN_IN_FIT}", transformer, takes)
+                (f"{name}: {takes} (chosen in fit)", transformer, CHOSEN_IN_FIT)
                 for name, transformer, takes in defaults()
             ]
         block = ColumnTransformer._sk_visual_block_(view)

@@ -36,8 +36,10 @@ __all__ = ["DateEncoder"]
 _Dates: TypeAlias = npt.NDArray[np.datetime64]
 _Ints: TypeAlias = npt.NDArray[np.int64]
 
+# Matches what scikit-learn's checks look for.
 _EXPECTED = (
-    "a date, a datetime or Unix time: seconds since 1970, in the years 1 to 9999"
+    "a date: the argument must be a date or datetime, no string, or a number of "
+    "seconds since 1970 (Unix time) in the years 1 to 9999"
 )
 # Unix time of the first second of the year 1 and of the year 10000.
 _FIRST_SECOND, _END_SECOND = -62_135_596_800, 253_402_300_800

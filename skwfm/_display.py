@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import FunctionTransformer
 
 from skwfm._attribution import positions_of
 from skwfm._validation import shorten_text
@@ -17,15 +18,13 @@ CHOSEN_IN_FIT = "chosen in fit from the dtypes"
 _TEXT_WIDTH, _LABEL_WIDTH = 60, 40
 
 
-def fitted_text(transformer: Any, title: str, hints: dict[str, str]) -> str:
+def fitted_text(transformer: Any, hints: dict[str, str]) -> str:
     """Return a line per transformer: its name, what it is, and its columns.
 
     Parameters
     ----------
     transformer : FieldTransformer
         Fitted.
-    title : str
-        Begins the text.
     hints : dict
         A last line for some of the transformers, by name.
 
@@ -35,8 +34,8 @@ def fitted_text(transformer: Any, title: str, hints: dict[str, str]) -> str:
     """
     n_fields, n_columns = len(transformer.field_names_), len(transformer.fields_)
     lines = [
-        f"{title}: {transformer.n_features_in_} columns became {n_fields} fields of "
-        f"{n_columns} columns"
+        f"{type(transformer).__name__} (columns in: {transformer.n_features_in_}, "
+        f"fields: {n_fields}, columns out: {n_columns})"
     ]
     names = getattr(transformer, "feature_names_in_", None)
     if names is None:
@@ -87,5 +86,8 @@ def _joined(columns: Iterable[Any], width: int) -> str:
 
 
 def _one_line(transformer: Any) -> str:
+    # What scikit-learn fits for "passthrough".
+    if isinstance(transformer, FunctionTransformer) and transformer.func is None:
+        return "passthrough"
     text = transformer if isinstance(transformer, str) else repr(transformer)
-    return " ".join(text.split())
+    return shorten_text(" ".join(text.split()), _TEXT_WIDTH)

@@ -313,7 +313,8 @@ def _check_no_dates(X: Any) -> None:
 def _numbers_of_cells(X: Any, error: Exception) -> _Floats:
     """Read cell by cell what scikit-learn refused; name the cell to blame."""
     cells = np.asarray(X, dtype=object)
-    if cells.ndim != 2 or any(isinstance(cell, _COMPLEX) for cell in cells.flat):
+    is_complex = any(isinstance(cell, _COMPLEX) for cell in cells.flat)
+    if cells.ndim != 2 or is_complex or not cells.size:  # no cell is to blame
         raise error
     names = X.columns if hasattr(X, "columns") else [f"x{i}" for i in range(cells.size)]
     out = np.empty(cells.shape)

@@ -40,8 +40,8 @@ FRAMES = "narwhals pandas polars pyarrow"
 # From the bottom to the top: a row may name, as internal, only rows above it in this
 # table. `_kernels` and `nn` are folders, and one row speaks for all their modules.
 RULES = {
-    # Data side: never torch. Data frames only in `_cells`, `_numbers` and `_dates`, and in
-    # `_compose` with the defaults that it chooses by a column's kind.
+    # Data side: never torch. Data frames only in `_cells`, `_numbers` and
+    # `_dates`, and in `_compose` with the defaults that it chooses by a column's kind.
     "_validation": _rule("", DATA),
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
