@@ -79,8 +79,7 @@ class DateEncoder(TransformerMixin, BaseEstimator):
         (of the month) and ``"hour"``.
     split_fields : bool, default=False
         Make every part a field of its own, of weight 1. Parts of one field do not act
-        on each other, only on other columns. Split where their combination matters,
-        such as the hour together with the weekday.
+        on each other, only on other columns.
 
     Attributes
     ----------
@@ -109,10 +108,11 @@ class DateEncoder(TransformerMixin, BaseEstimator):
     with a zone are read as the local time of that zone. Text is refused: parse it, for
     example by ``pandas.to_datetime``.
 
-    One field per date and not one per part is the default because pairs among year,
-    month and weekday say little: a model does better to spend its vectors on pairs of
-    the date with other columns, and an FFM then has one vector per label for the date
-    and not three.
+    One field per date, and not one per part, is the default: no vectors are spent on
+    pairs among year, month and weekday, and an FFM has one vector per label for the
+    date and not three. This suits dates that matter through other columns, as the time
+    of a rating does. Where the parts matter together, as the hour and the month for
+    the delay of a flight, `split_fields` is better.
 
     Examples
     --------

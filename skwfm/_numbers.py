@@ -40,6 +40,7 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 
 _NUMBER = "a number, or NaN where it is missing"
 _FINITE = "a finite number, or NaN where it is missing"
+_NEXT_TO_NOTHING = 2.0**-500
 _COMPLEX = (complex, np.complexfloating)
 
 
@@ -251,7 +252,7 @@ class _Basis(NamedTuple):
         """Place the knots of a column; NaN is missing."""
         present = column[~np.isnan(column)]
         exponent = int(np.frexp(np.abs(present).max(initial=0.0))[1])
-        scaled = np.ldexp(present, -exponent)
+        scaled = _scaled(present, exponent)
         knots = _place(scaled, n_knots, kind)
         splines = None
         if len(knots) > 1:
@@ -278,7 +279,7 @@ class _Basis(NamedTuple):
         # Clipping is constant extrapolation; the rows of NaN are emptied below.
         inside = np.clip(column, self.knots[0], self.knots[-1])
         inside = np.where(present, inside, self.knots[0])
-        scaled = np.ldexp(inside, -self.exponent)
+        scaled = _scaled(inside, self.exponent)
         out = sp.csr_matrix(self.splines.transform(scaled[:, None]))
         weights = out.data * np.repeat(present, np.diff(out.indptr))
         out = sp.csr_matrix(
@@ -286,6 +287,15 @@ class _Basis(NamedTuple):
         )
         out.eliminate_zeros()
         return out
+
+
+def _scaled(numbers: _Floats, exponent: int) -> _Floats:
+    """Divide by a power of 2; what is next to nothing beside the largest is 0.
+
+    Two different results then differ by so much that dividing by it cannot overflow.
+    """
+    scaled: _Floats = np.ldexp(numbers, -exponent)
+    return np.where(np.abs(scaled) < _NEXT_TO_NOTHING, 0.0, scaled)
 
 
 def _place(numbers: _Floats, n_knots: int, kind: str) -> _Floats:
