@@ -280,11 +280,30 @@ def _columns(X: Any) -> Iterator[Any]:
         yield from X.T
         return
     for column in nw.from_native(X, eager_only=True).iter_columns():
-        if isinstance(column.dtype, nw.Datetime) and column.dtype.time_zone:
-            column = column.dt.replace_time_zone(None)
-        values = column.to_numpy() if column.dtype.is_temporal() else np.empty(0, "O")
-        is_array = values.dtype.kind == "M"
-        yield values if is_array else table_columns(column.to_frame().to_native())[0]
+        if isinstance(column.dtype, nw.Date | nw.Datetime):
+            yield _typed_seconds(column)
+        else:
+            yield table_columns(column.to_frame().to_native())[0]
+
+
+def _typed_seconds(column: Any) -> _Dates:
+    """Read a narwhals Series of dates as datetime64[s].
+
+    Through numbers: to_numpy of dates fails in polars 1.0 beside NumPy 2.
+    """
+    if getattr(column.dtype, "time_zone", None):
+        column = column.dt.replace_time_zone(None)
+    values = column.dt.timestamp("ms").cast(nw.Float64).to_numpy()
+    seconds = np.floor(np.asarray(values, dtype=np.float64) / 1000)
+    return _from_numbers(seconds)
+
+
+def _from_numbers(seconds: npt.NDArray[np.float64]) -> _Dates:
+    """Return whole seconds since 1970 as dates; NaN is NaT."""
+    missing = np.isnan(seconds)
+    out = np.where(missing, 0, seconds).astype(np.int64).astype("datetime64[s]")
+    out[missing] = np.datetime64("NaT")
+    return out
 
 
 def _local_seconds(column: Any, name: str) -> _Dates:
@@ -305,9 +324,7 @@ def _unix_seconds(seconds: npt.NDArray[np.float64], name: str) -> _Dates:
     if not good.all():
         row = int(np.argmin(good))
         raise ValueError(cell_error(name, row, float(seconds[row]), _EXPECTED))
-    out = np.where(missing, 0, seconds).astype(np.int64).astype("datetime64[s]")
-    out[missing] = np.datetime64("NaT")
-    return out
+    return _from_numbers(seconds)
 
 
 def _object_seconds(cells: Sequence[Any], name: str) -> _Dates:
