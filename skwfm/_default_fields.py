@@ -8,6 +8,7 @@ them: it has no entry.
 from __future__ import annotations
 
 import datetime
+import decimal
 from collections.abc import Iterator
 from numbers import Real
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -137,7 +138,8 @@ def _cells_kind(cells: list[Any]) -> _Kind:
     types = {type(c) for c in cells if is_container(type(c)) or not is_missing(c)}
     if any(map(is_container, types)):
         return "labels"
-    if types and all(issubclass(t, Real) and not issubclass(t, bool) for t in types):
+    numbers = (Real, decimal.Decimal)
+    if types and bool not in types and all(issubclass(t, numbers) for t in types):
         return "numbers"
     if any(issubclass(t, _DATES) for t in types):
         return "dates"

@@ -239,7 +239,7 @@ class SplineEncoder(TransformerMixin, BaseEstimator):
 
 
 class _Basis(NamedTuple):
-    """The basis functions of one column."""
+    """The basis functions of one column, which follow from its knots."""
 
     knots: _Floats
     exponent: int
@@ -251,15 +251,20 @@ class _Basis(NamedTuple):
     def of(cls, column: _Floats, n_knots: int, degree: int, kind: str) -> Self:
         """Place the knots of a column; NaN is missing."""
         present = column[~np.isnan(column)]
-        exponent = int(np.frexp(np.abs(present).max(initial=0.0))[1])
-        scaled = _scaled(present, exponent)
-        knots = _place(scaled, n_knots, kind)
-        splines = None
-        if len(knots) > 1:
+        exponent = _exponent(present)
+        knots = _place(_scaled(present, exponent), n_knots, kind)
+        return cls.on(np.ldexp(knots, exponent), degree)
+
+    @classmethod
+    def on(cls, knots: _Floats, degree: int) -> Self:
+        """Build the functions on knots, of which equal ones are one."""
+        exponent, splines = _exponent(knots), None
+        scaled = np.unique(_scaled(knots, exponent))
+        if len(scaled) > 1:
             splines = SplineTransformer(
-                degree=degree, knots=knots[:, None], sparse_output=True
-            ).fit(knots[:, None])
-        return cls(np.ldexp(knots, exponent), exponent, splines)
+                degree=degree, knots=scaled[:, None], sparse_output=True
+            ).fit(scaled[:, None])
+        return cls(np.ldexp(scaled, exponent), exponent, splines)
 
     @property
     def n_columns(self) -> int:
@@ -289,6 +294,11 @@ class _Basis(NamedTuple):
         return out
 
 
+def _exponent(numbers: _Floats) -> int:
+    """Return the power of 2 above all numbers."""
+    return int(np.frexp(np.abs(numbers).max(initial=0.0))[1])
+
+
 def _scaled(numbers: _Floats, exponent: int) -> _Floats:
     """Divide by a power of 2; what is next to nothing beside the largest is 0.
 
@@ -299,15 +309,15 @@ def _scaled(numbers: _Floats, exponent: int) -> _Floats:
 
 
 def _place(numbers: _Floats, n_knots: int, kind: str) -> _Floats:
-    """Return increasing knots, at most `n_knots`; none for no number."""
+    """Return at most `n_knots` knots in order; none for no number."""
     different = np.unique(numbers)
     if kind == "quantile":
         if len(different) <= n_knots:
             return different
-        return np.unique(np.quantile(numbers, np.linspace(0, 1, n_knots)))
+        return np.asarray(np.quantile(numbers, np.linspace(0, 1, n_knots)))
     if not len(different):
         return different
-    return np.unique(np.linspace(different[0], different[-1], n_knots))
+    return np.linspace(different[0], different[-1], n_knots)
 
 
 def _check_no_dates(X: Any) -> None:

@@ -30,6 +30,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skwfm._compose import FieldTransformer, make_field_transformer
+from skwfm._dates import DateEncoder
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._fields import FieldCSR
 from skwfm._numbers import SplineEncoder
@@ -461,7 +462,9 @@ def test_column_selector_by_dtype(kind):
             assert transformer.transformers_[0][2] == ["item", "year", "score"]
     assert len(errors) <= 1
     # A function of the frame works everywhere.
-    parts = [("n", SplineEncoder(4), lambda frame: frame.select(pl.col(pl.Float64)).columns)]
+    parts = [
+        ("n", SplineEncoder(4), lambda frame: frame.select(pl.col(pl.Float64)).columns)
+    ]
     assert FieldTransformer(parts).fit(table).field_names_ == ("year", "score")
 
 
@@ -579,6 +582,18 @@ def test_make_field_transformer():
 def test_names_without_prefix():
     transformer = FieldTransformer([GENRES], verbose_feature_names_out=False).fit(FILMS)
     assert transformer.get_feature_names_out().tolist()[0] == "genres=Art"
+
+
+def test_fields_of_date_parts_are_named_after_the_column():
+    seen = pd.to_datetime(["2020-01-01", "2021-02-03"])
+    table = pd.DataFrame({"a": [1, 2], "b": [1, 2], "seen": seen})
+    parts = [("d", DateEncoder(["year", "month"], split_fields=True), [2])]
+    out = FieldTransformer(parts).fit_transform(table)
+    assert out.field_names == ("seen_year", "seen_month")
+    array = table.astype(object).to_numpy()
+    out = FieldTransformer(parts).fit_transform(array)
+    assert out.field_names == ("x2_year", "x2_month")
+    assert out.fields.tolist() == [0, 0, 1, 1]
 
 
 def test_function_transformer_tells_its_columns():

@@ -1,6 +1,7 @@
 """What a column gets whose user said nothing, and estimators on whole data frames."""
 
 import datetime as dt
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,8 @@ def test_kinds_of_typed_columns(frame):
         (np.array([[dt.date(2020, 1, 1)], [None]]), "dates"),
         (np.array([[np.datetime64("2020-01-01")], [None]], object), "dates"),
         (np.array([[True], [None]]), "categories"),
+        (np.array([[Decimal("1.5")], [None]]), "numbers"),
+        (np.array([[1], [True]], object), "categories"),
     ],
 )
 def test_kinds_of_arrays(array, kind):

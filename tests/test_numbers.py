@@ -184,6 +184,9 @@ CONTAINERS = {
     "decimal": pd.DataFrame(
         {k: [None if x is None else Decimal(x) for x in v] for k, v in DATA.items()}
     ),
+    "polars decimal": pl.DataFrame(DATA).with_columns(
+        pl.col("price").cast(pl.Decimal(5, 2))
+    ),
     "text": pd.DataFrame(DATA).astype(str).replace("nan", None),
 }
 
