@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from skwfm import datasets, nn
     from skwfm._bags import from_padded, to_padded
     from skwfm._compose import FieldTransformer, make_field_transformer
+    from skwfm._dates import DateEncoder
     from skwfm._encoders import WeightedMultiLabelEncoder
     from skwfm._estimators import (
         WeightedFFMClassifier,
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
         WeightedFMRegressor,
     )
     from skwfm._fields import FieldCSR, FieldMap, FieldMapWarning, hstack
+    from skwfm._numbers import SplineEncoder
 
     __version__: str
 
 __all__ = [
+    "DateEncoder",
     "FieldCSR",
     "FieldMap",
     "FieldMapWarning",
     "FieldTransformer",
+    "SplineEncoder",
     "WeightedFFMClassifier",
     "WeightedFFMRegressor",
     "WeightedFMClassifier",
@@ -44,6 +48,8 @@ __all__ = [
 
 _MODULES = {"datasets", "nn"}
 _HOMES = {
+    "_numbers": ("SplineEncoder",),
+    "_dates": ("DateEncoder",),
     "_bags": ("from_padded", "to_padded"),
     "_compose": ("FieldTransformer", "make_field_transformer"),
     "_encoders": ("WeightedMultiLabelEncoder",),

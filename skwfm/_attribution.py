@@ -74,8 +74,14 @@ def _told_fields(
     names = list(transformer.field_names_)
     if not hasattr(transformer, "feature_names_in_"):
         known = {f"x{i}": name for i, name in enumerate(inputs)}
-        names = [known.get(name, name) for name in names]
+        names = [_renamed(name, known) for name in names]
     return np.asarray(transformer.fields_, dtype=np.int32), names
+
+
+def _renamed(name: str, known: dict[str, str]) -> str:
+    """Replace ``"x0"`` at the front of a field name, as in ``"x0_year"``."""
+    column, separator, rest = name.partition("_")
+    return known.get(column, column) + separator + rest
 
 
 def _fields_by_name(part: str, transformer: Any, n_inputs: int) -> _Ids | None:

@@ -20,7 +20,8 @@ from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skwfm._attribution import fields_of, positions_of, unique_names
-from skwfm._default_fields import default_transformers
+from skwfm._default_fields import HINTS, default_transformers, defaults
+from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 
@@ -58,10 +59,14 @@ class FieldTransformer(ColumnTransformer):
         - lists, sets, dicts, arrays: ``WeightedMultiLabelEncoder(normalize="sqrt")``;
         - text, categoricals, bools: ``WeightedMultiLabelEncoder(sep=None,
           weight_sep=None)``, one label per cell;
-        - numbers: cubic B-splines that know missing numbers.
+        - numbers: ``SplineEncoder()``, soft bins;
+        - dates, datetimes: ``DateEncoder()``, year, month and weekday.
 
-        Missing cells and unknown labels are empty bags in all three. There is no
-        default for dates. The choice is visible in `transformers_`.
+        Missing cells are empty bags in all of them, and unknown labels are ignored.
+        Nothing is guessed from names or values: integers are numbers, ids or not, and
+        text is not split. There is no default for durations and times of day. The
+        choice is in `transformers_`, the diagram and the text of
+        ``print(transformer)``.
     remainder : {"drop", "passthrough"} or estimator, default="drop"
         What to do with columns that no transformer takes.
     n_jobs : int or None, default=None
@@ -98,6 +103,8 @@ class FieldTransformer(ColumnTransformer):
     --------
     make_field_transformer : Without having to name the transformers.
     WeightedMultiLabelEncoder : For cells that hold several labels.
+    SplineEncoder : For numbers.
+    DateEncoder : For dates.
     sklearn.compose.ColumnTransformer : The same without fields.
 
     Notes
@@ -125,6 +132,15 @@ class FieldTransformer(ColumnTransformer):
            [0., 1., 1., 0., 1.]], dtype=float32)
     >>> X.fields, X.field_names
     (array([0, 0, 1, 2, 2], dtype=int32), ('user', 'item', 'genres'))
+
+    Without transformers they are chosen by the types of the columns:
+
+    >>> print(FieldTransformer().fit(films))
+    FieldTransformer (columns in: 3, fields: 3, columns out: 5)
+      categories  WeightedMultiLabelEncoder(sep=None, weight_sep=None)  user, genres
+      numbers     SplineEncoder()                                       item
+    Text such as "a|b" is one label: WeightedMultiLabelEncoder() splits it.
+    Numbers that are ids: make them text, X.astype({"id": str}).
     """
 
     # Not parameters here: any sparse part makes the stack sparse, and the columns of
@@ -245,6 +261,27 @@ class FieldTransformer(ColumnTransformer):
         MetadataRouter
         """
         return ColumnTransformer.get_metadata_routing(self._resolved())
+
+    def __str__(self) -> str:
+        """Show which columns got which transformer."""
+        if hasattr(self, "field_names_"):
+            return fitted_text(self, HINTS if self.transformers is None else {})
+        chosen = f": transformers {CHOSEN_IN_FIT}" if self.transformers is None else ""
+        return repr(self) + chosen
+
+    def _sk_visual_block_(self) -> Any:
+        """Return what scikit-learn draws, with the columns beside the names."""
+        view = self._resolved()
+        fitted = hasattr(self, "transformers_")
+        if not fitted and self.transformers is None:
+            view.transformers = [
+                (f"{name}: {takes} (chosen in fit)", transformer, CHOSEN_IN_FIT)
+                for name, transformer, takes in defaults()
+            ]
+        block = ColumnTransformer._sk_visual_block_(view)
+        if fitted:
+            block.names = labelled_names(block.names, block.name_details)
+        return block
 
     def __sklearn_tags__(self) -> Any:
         """Declare what the columns may hold: the transformers decide."""

@@ -1,171 +1,68 @@
 """One transformer per kind of column, for data whose user named none.
 
-Numbers become cubic B-splines (five knots: seven values, at most four of them not 0),
-everything else labels. A missing cell is an empty bag in all of them: it has no entry.
+Lists, sets and dicts become weighted labels, text, categoricals and bools one label
+each, numbers soft bins, dates calendar labels. A missing cell is an empty bag in all of
+them: it has no entry.
 """
 
 from __future__ import annotations
 
 import datetime
+import decimal
 from collections.abc import Iterator
-from numbers import Integral, Real
-from typing import Any, Literal, Self, TypeAlias
+from numbers import Real
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import narwhals.stable.v2 as nw
 import numpy as np
-import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.preprocessing import SplineTransformer
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_is_fitted,
-    validate_data,
-)
 
 from skwfm._cells import table_columns
+from skwfm._dates import DateEncoder
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._labels import is_container, is_missing
-from skwfm._validation import check_unique_names
+from skwfm._numbers import SplineEncoder
+from skwfm._validation import check_unique_names, no_default_error
 
-__all__ = ["NumberSplines", "default_transformers", "needs_encoding"]
+__all__ = ["HINTS", "Default", "default_transformers", "defaults", "needs_encoding"]
 
-_Kind: TypeAlias = Literal["labels", "categories", "numbers", "dates"]
+_Kind: TypeAlias = Literal["labels", "categories", "numbers", "dates", "durations"]
 _ARRAY_KINDS: dict[str, _Kind] = {
     **dict.fromkeys("iuf", "numbers"),
     **dict.fromkeys("bUST", "categories"),
-    **dict.fromkeys("mM", "dates"),
+    "M": "dates",
+    "m": "durations",
 }
-_DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64)
+_DATES = (datetime.date, np.datetime64)
+_DURATIONS = (datetime.time, datetime.timedelta, np.timedelta64)
 _Transformers: TypeAlias = list[tuple[str, Any, list[Any]]]
 
+# By the name of the transformer: what is not guessed, and how to say it.
+HINTS = {
+    "categories": 'Text such as "a|b" is one label: WeightedMultiLabelEncoder() '
+    "splits it.",
+    "numbers": 'Numbers that are ids: make them text, X.astype({"id": str}).',
+}
 
-class NumberSplines(TransformerMixin, BaseEstimator):
-    """B-splines of numbers, in which a missing number has no entry.
 
-    `sklearn.preprocessing.SplineTransformer` with sparse float32 output; NaN, which it
-    refuses before scikit-learn 1.9, becomes a row of zeros. So does a column that is
-    constant in `fit`.
+class Default(NamedTuple):
+    """What the columns of one kind get."""
 
-    Parameters
-    ----------
-    n_knots : int, default=5
-        Knots, at equal distances between the smallest and the largest number.
-    degree : int, default=3
-        Degree of the polynomials. A column becomes ``n_knots + degree - 1``.
+    name: str
+    transformer: Any
+    takes: str
+    """The columns, in words."""
 
-    Attributes
-    ----------
-    splines_ : SplineTransformer
-        Fitted on the numbers that are not missing.
-    n_features_in_ : int
-        Number of columns.
-    feature_names_in_ : array of shape (n_features_in_,)
-        Their names, where `fit` got strings.
 
-    See Also
-    --------
-    sklearn.preprocessing.SplineTransformer : The same without missing numbers.
-
-    Examples
-    --------
-    >>> from skwfm._default_fields import NumberSplines
-    >>> splines = NumberSplines(n_knots=2, degree=1)
-    >>> splines.fit_transform([[0.0], [4.0], [1.0], [float("nan")]]).toarray()
-    array([[1.  , 0.  ],
-           [0.  , 1.  ],
-           [0.75, 0.25],
-           [0.  , 0.  ]], dtype=float32)
-    """
-
-    _parameter_constraints: dict[str, Any] = {
-        "n_knots": [Interval(Integral, 2, None, closed="left")],
-        "degree": [Interval(Integral, 0, None, closed="left")],
-    }
-
-    def __init__(self, n_knots: int = 5, degree: int = 3) -> None:
-        self.n_knots = n_knots
-        self.degree = degree
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Place the knots.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_samples, n_columns)
-            Numbers, NaN where missing.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a number is infinite or a cell is not a number.
-        """
-        self._validate_params()
-        X = self._validated(X, reset=True)
-        lowest = np.fmin.reduce(X, axis=0)  # the minimum that is not NaN
-        # Filling in the minimum moves no knot.
-        filled = np.where(np.isnan(X), np.nan_to_num(lowest), X)
-        splines = SplineTransformer(
-            self.n_knots, degree=self.degree, sparse_output=True
-        )
-        self.splines_ = splines.fit(filled)
-        return self
-
-    def transform(self, X: Any) -> Any:
-        """Evaluate the splines.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_samples, n_columns)
-            Numbers, NaN where missing.
-
-        Returns
-        -------
-        csr_matrix of float32, shape (n_samples, n_columns * (n_knots + degree - 1))
-        """
-        check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        missing = np.isnan(X)
-        out = self.splines_.transform(np.where(missing, 0.0, X)).tocsr()
-        rows = np.repeat(np.arange(len(X)), np.diff(out.indptr))
-        columns = out.indices // (out.shape[1] // X.shape[1])
-        out.data[missing[rows, columns]] = 0.0
-        out.eliminate_zeros()
-        return out.astype(np.float32)
-
-    def _validated(self, X: Any, reset: bool) -> npt.NDArray[np.float64]:
-        checks = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
-        X = validate_data(self, X, reset=reset, **checks)
-        return np.asarray(X)
-
-    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
-        """Return ``"<column>_sp_<i>"`` for every output column.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Names of the input columns; by default those seen in `fit`.
-
-        Returns
-        -------
-        array of object, shape (n_features_out,)
-        """
-        check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
-        return np.asarray(self.splines_.get_feature_names_out(names), dtype=object)
-
-    def __sklearn_tags__(self) -> Any:
-        """Declare that NaN is welcome."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+def defaults() -> list[Default]:
+    """Return a new transformer for every kind of column."""
+    labels = WeightedMultiLabelEncoder(normalize="sqrt")
+    categories = WeightedMultiLabelEncoder(sep=None, weight_sep=None)
+    return [
+        Default("labels", labels, "lists, sets, dicts, arrays"),
+        Default("categories", categories, "text, categoricals, bools"),
+        Default("numbers", SplineEncoder(), "numbers"),
+        Default("dates", DateEncoder(), "dates and datetimes"),
+    ]
 
 
 def default_transformers(X: Any) -> _Transformers:
@@ -179,30 +76,28 @@ def default_transformers(X: Any) -> _Transformers:
     -------
     list of (name, transformer, columns)
         ``"labels"`` for cells that are lists, sets, dicts, ``"categories"`` for text,
-        categoricals and bools, ``"numbers"``; only those that have columns.
+        categoricals and bools, ``"numbers"``, ``"dates"``; only those that have
+        columns.
 
     Raises
     ------
     ValueError
-        If a column holds dates.
+        If a column holds durations or times of day.
     TypeError
         If `X` is sparse.
     """
-    made = {
-        "labels": WeightedMultiLabelEncoder(normalize="sqrt"),
-        "categories": WeightedMultiLabelEncoder(sep=None, weight_sep=None),
-        "numbers": NumberSplines(),
-    }
-    columns: dict[str, list[Any]] = {name: [] for name in made}
+    chosen = defaults()
+    columns: dict[str, list[Any]] = {default.name: [] for default in chosen}
     is_frame = nw.dependencies.is_into_dataframe(X)
     for key, name, kind in _frame_kinds(X) if is_frame else _array_kinds(X):
-        if kind == "dates":
-            raise ValueError(
-                f"Column {name!r} holds dates, for which there is no default. Turn it "
-                "into numbers or text, or give every column its transformer."
-            )
+        if kind == "durations":
+            raise ValueError(no_default_error(name, "durations or times of day"))
         columns[kind].append(key)
-    return [(name, made[name], keys) for name, keys in columns.items() if keys]
+    return [
+        (default.name, default.transformer, columns[default.name])
+        for default in chosen
+        if columns[default.name]
+    ]
 
 
 def _frame_kinds(X: Any) -> Iterator[tuple[Any, object, _Kind]]:
@@ -219,7 +114,7 @@ def _frame_kinds(X: Any) -> Iterator[tuple[Any, object, _Kind]]:
 def _dtype_kind(dtype: Any) -> _Kind | None:
     """Return the kind of a narwhals dtype; None if only the cells can tell."""
     if dtype.is_temporal():
-        return "dates"
+        return "dates" if isinstance(dtype, nw.Date | nw.Datetime) else "durations"
     if dtype.is_numeric():
         return "numbers"
     if dtype.is_nested():
@@ -243,9 +138,14 @@ def _cells_kind(cells: list[Any]) -> _Kind:
     types = {type(c) for c in cells if is_container(type(c)) or not is_missing(c)}
     if any(map(is_container, types)):
         return "labels"
-    if types and all(issubclass(t, Real) and not issubclass(t, bool) for t in types):
+    numbers = (Real, decimal.Decimal)
+    if types and bool not in types and all(issubclass(t, numbers) for t in types):
         return "numbers"
-    return "dates" if any(issubclass(t, _DATES) for t in types) else "categories"
+    if any(issubclass(t, _DATES) for t in types):
+        return "dates"
+    return (
+        "durations" if any(issubclass(t, _DURATIONS) for t in types) else "categories"
+    )
 
 
 def needs_encoding(X: Any) -> bool:

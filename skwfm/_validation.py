@@ -23,11 +23,15 @@ __all__ = [
     "bag_conflict_error",
     "cell_error",
     "check_csr",
+    "check_not_empty",
     "field_names_error",
     "fields_error",
     "hstack_block_error",
     "hstack_rows_error",
+    "no_default_error",
+    "not_numbers_error",
     "padded_error",
+    "parts_error",
     "plain_sparse_message",
     "shorten",
     "shorten_text",
@@ -56,6 +60,37 @@ def shorten_text(text: str, width: int = 60) -> str:
 def cell_error(column: object, row: int, value: object, expected: str) -> str:
     """Word the error for one raw cell."""
     return f"Column {column!r}, row {row}: got {value!r}, expected {expected}."
+
+
+def no_default_error(column: object, kind: str) -> str:
+    """Word the error for a column that no default transformer fits."""
+    return (
+        f"Column {column!r} holds {kind}, for which there is no default. Turn it into "
+        "numbers or text, or give every column its transformer."
+    )
+
+
+def not_numbers_error(column: object) -> str:
+    """Word the error for a column of dates where numbers are expected."""
+    return (
+        f"Column {column!r} holds dates or durations, expected numbers. Take a "
+        "DateEncoder for dates, and turn durations into numbers."
+    )
+
+
+def parts_error(parts: object, known: list[str]) -> str:
+    """Word the error for the parts of a date."""
+    return f"parts={shorten(parts)}: expected one or more different ones of {known}."
+
+
+def check_not_empty(table: Any, name: str) -> None:
+    """Raise when a data frame has no row or no column, in scikit-learn's words."""
+    for size, what in zip(table.shape, ("sample", "feature"), strict=True):
+        if size == 0:
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={tuple(table.shape)}) while a "
+                f"minimum of 1 is required by {name}."
+            )
 
 
 def fields_error(fields: object, n_columns: int, problem: str) -> str:

@@ -30,8 +30,10 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skwfm._compose import FieldTransformer, make_field_transformer
+from skwfm._dates import DateEncoder
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._fields import FieldCSR
+from skwfm._numbers import SplineEncoder
 
 rng = np.random.default_rng(0)
 N = 40
@@ -308,12 +310,12 @@ def test_default_transformers(X):
     if not isinstance(X, np.ndarray):
         assert out.field_names == names
         assert X.equals(before)
-    # A missing cell and a constant are empty bags; one-label text is not split.
+    # A missing cell is an empty bag, a constant one label; text is not split.
     counts = np.bincount(out.fields).tolist()
-    assert counts == [2, 2, 2, 7, 7, 7]
+    assert counts == [2, 2, 2, 3, 3, 1]
     per_field = [out[:, out.fields == f] for f in range(6)]
     assert [per_field[f][r].nnz for f, r in [(0, 1), (1, 2), (2, 1), (3, 1)]] == [0] * 4
-    assert per_field[5].nnz == 0
+    assert per_field[5].toarray().tolist() == [[1]] * 4
     np.testing.assert_allclose(per_field[3].sum(axis=1).ravel(), [[1, 0, 1, 1]], 1e-6)
     np.testing.assert_array_equal(transformer.transform(X).toarray(), out.toarray())
 
@@ -339,20 +341,6 @@ def test_default_choice_is_kept_for_transform():
         transformer.transform(shuffled.drop(columns="tags"))
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
-        pd.Series(pd.to_datetime(["2020-01-01", None])),
-        pd.Series(pd.to_datetime(["2020-01-01", None])).astype(object),
-        pl.Series(["2020-01-01", None]).str.to_date(),
-    ],
-)
-def test_dates_have_no_default(column):
-    frame = pd.DataFrame if isinstance(column, pd.Series) else pl.DataFrame
-    with pytest.raises(ValueError, match="Column 'day' holds dates"):
-        FieldTransformer().fit(frame({"day": column}))
-
-
 def test_sparse_input():
     X = sp.random(20, 4, 0.5, format="coo", random_state=0)
     with pytest.raises(TypeError, match="Sparse data was passed"):
@@ -361,6 +349,155 @@ def test_sparse_input():
     out = transformer.fit_transform(X)
     np.testing.assert_array_equal(out.toarray(), X.toarray()[:, [0, 2]])
     assert out.fields.tolist() == [0, 1]
+
+
+# --- the same as ColumnTransformer, apart from the type of the result ---------------
+
+NUMERIC = FILMS[["item", "year", "score"]]
+SCALE = ("scale", StandardScaler(), ["year"])
+ONE_HOT = ("ids", one_hot(), ["item"])
+
+
+def assert_twins(parts, table=NUMERIC, **parameters):
+    """Compare with ColumnTransformer: values, names, parts, and in `transform`."""
+    ours = FieldTransformer(clone_parts(parts), **parameters)
+    twin = ColumnTransformer(clone_parts(parts), **parameters)
+    if getattr(twin, "force_int_remainder_cols", False) is True:  # warns otherwise
+        twin.set_params(force_int_remainder_cols=False)
+    out, expected = ours.fit_transform(table, Y), twin.fit_transform(table, Y)
+    np.testing.assert_allclose(out.toarray(), dense(expected), rtol=1e-6)
+    again = ours.transform(table[::-1])
+    np.testing.assert_allclose(
+        again.toarray(), dense(twin.transform(table[::-1])), 1e-6
+    )
+    names = ours.get_feature_names_out().tolist()
+    assert names == twin.get_feature_names_out().tolist()
+    assert [part[0] for part in ours.transformers_] == [
+        part[0] for part in twin.transformers_
+    ]
+    assert list(map(str, ours.transformers_[-1][2])) == list(
+        map(str, twin.transformers_[-1][2])
+    )
+    assert len(out.fields) == len(names)
+    return ours
+
+
+def clone_parts(parts):
+    return [
+        (name, part if isinstance(part, str) else clone(part), columns)
+        for name, part, columns in parts
+    ]
+
+
+def dense(X):
+    return X.toarray() if sp.issparse(X) else np.asarray(X)
+
+
+@pytest.mark.parametrize(
+    "remainder", ["drop", "passthrough", StandardScaler(), SplineEncoder(3), PCA(1)]
+)
+@pytest.mark.parametrize("parts", [[ONE_HOT], [SCALE, ONE_HOT], []])
+def test_remainder_as_in_column_transformer(parts, remainder):
+    if not parts and remainder == "drop":
+        pytest.skip("no column at all")
+    assert_twins(parts, remainder=remainder)
+
+
+def shout(transformer, column):
+    return f"{transformer.upper()}.{column}"
+
+
+@pytest.mark.parametrize(
+    "verbose", [True, False, "{feature_name}@{transformer_name}", shout]
+)
+def test_names_as_in_column_transformer(verbose):
+    parts = [SCALE, ONE_HOT, ("tags", WeightedMultiLabelEncoder(), ["genres"])]
+    ours = assert_twins(
+        parts, FILMS, remainder="drop", verbose_feature_names_out=verbose
+    )
+    assert len(set(ours.get_feature_names_out())) == len(ours.fields_)
+
+
+def test_equal_names_are_refused_as_in_column_transformer():
+    parts = [("a", StandardScaler(), ["year"]), ("b", "passthrough", ["year"])]
+    for kind in (FieldTransformer, ColumnTransformer):
+        transformer = kind(parts, verbose_feature_names_out=False).fit(NUMERIC)
+        with pytest.raises(ValueError, match="Output feature names:.*not unique"):
+            transformer.get_feature_names_out()
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [
+        (make_column_selector(dtype_include="number"), make_column_selector("us|tem")),
+        (
+            ["year", "score"],
+            make_column_selector(dtype_exclude=["number"], pattern="u"),
+        ),
+        (slice("item", "item"), slice(3, 5)),
+        ([True, False, False, False, False], [-1]),
+    ],
+)
+def test_selection_as_in_column_transformer(selectors):
+    first, second = selectors
+    parts = [("a", one_hot(), first), ("b", one_hot(), second)]
+    assert_twins(parts, FILMS)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_column_selector_by_dtype(kind):
+    numbers = make_column_selector(dtype_include="number")
+    parts = [("numbers", SplineEncoder(4), numbers)]
+    if kind == "pandas":
+        assert assert_twins(parts).field_names_ == ("item", "year", "score")
+        return
+    table = pl.DataFrame(FILMS.to_dict("list"))
+    errors = set()
+    for transformer in (FieldTransformer(parts), ColumnTransformer(parts)):
+        try:
+            transformer.fit(table)
+        except ValueError as error:  # scikit-learn up to 1.9 selects from pandas only
+            errors.add(str(error))
+        else:
+            assert transformer.transformers_[0][2] == ["item", "year", "score"]
+    assert len(errors) <= 1
+    # A function of the frame works everywhere.
+    parts = [
+        ("n", SplineEncoder(4), lambda frame: frame.select(pl.col(pl.Float64)).columns)
+    ]
+    assert FieldTransformer(parts).fit(table).field_names_ == ("year", "score")
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_set_output_as_in_column_transformer(container):
+    sparse = ("tags", WeightedMultiLabelEncoder(), ["genres"])
+    messages = []
+    for kind in (FieldTransformer, ColumnTransformer):
+        transformer = kind([sparse]).set_output(transform=container)
+        with pytest.raises(ValueError, match="sparse") as caught:
+            transformer.fit_transform(FILMS)
+        messages.append(str(caught.value)[:40])
+    assert messages[0] == messages[1]
+    # A sparse result is no data frame, even if all parts are dense.
+    dense_parts = FieldTransformer([SCALE]).set_output(transform=container)
+    with pytest.raises(ValueError, match="sparse"):
+        dense_parts.fit_transform(FILMS)
+    back = dense_parts.set_output(transform="default")
+    assert isinstance(back.fit_transform(FILMS), FieldCSR)
+
+
+@pytest.mark.parametrize("kind", [FieldTransformer, ColumnTransformer])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_are_selected_by_name(kind, frame):
+    fitted = kind([SCALE, ONE_HOT]).fit(frame(NUMERIC.to_dict("list")))
+    expected = dense(fitted.transform(frame(NUMERIC.to_dict("list"))))
+    moved = NUMERIC[["score", "item", "year"]].assign(more="x").to_dict("list")
+    np.testing.assert_array_equal(dense(fitted.transform(frame(moved))), expected)
+    del moved["score"]  # no transformer takes it
+    np.testing.assert_array_equal(dense(fitted.transform(frame(moved))), expected)
+    moved["years"] = moved.pop("year")
+    with pytest.raises(ValueError, match=r"columns are missing: \{'year'\}"):
+        fitted.transform(frame(moved))
 
 
 # --- inside scikit-learn ------------------------------------------------------------
@@ -445,6 +582,18 @@ def test_make_field_transformer():
 def test_names_without_prefix():
     transformer = FieldTransformer([GENRES], verbose_feature_names_out=False).fit(FILMS)
     assert transformer.get_feature_names_out().tolist()[0] == "genres=Art"
+
+
+def test_fields_of_date_parts_are_named_after_the_column():
+    seen = pd.to_datetime(["2020-01-01", "2021-02-03"])
+    table = pd.DataFrame({"a": [1, 2], "b": [1, 2], "seen": seen})
+    parts = [("d", DateEncoder(["year", "month"], split_fields=True), [2])]
+    out = FieldTransformer(parts).fit_transform(table)
+    assert out.field_names == ("seen_year", "seen_month")
+    array = table.astype(object).to_numpy()
+    out = FieldTransformer(parts).fit_transform(array)
+    assert out.field_names == ("x2_year", "x2_month")
+    assert out.fields.tolist() == [0, 0, 1, 1]
 
 
 def test_function_transformer_tells_its_columns():

@@ -18,7 +18,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skwfm._default_fields import NumberSplines
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._fields import FieldCSR
 
@@ -36,7 +35,7 @@ def assert_same(left, right):
     np.testing.assert_array_equal(left.toarray(), right.toarray())
 
 
-@parametrize_with_checks([WeightedMultiLabelEncoder(), NumberSplines()])
+@parametrize_with_checks([WeightedMultiLabelEncoder()])
 def test_estimator_checks(estimator, check):
     check(estimator)
 

@@ -40,8 +40,8 @@ FRAMES = "narwhals pandas polars pyarrow"
 # From the bottom to the top: a row may name, as internal, only rows above it in this
 # table. `_kernels` and `nn` are folders, and one row speaks for all their modules.
 RULES = {
-    # Data side: never torch. Data frames only in `_cells`, and in `_compose` with the
-    # defaults that it chooses by a column's kind.
+    # Data side: never torch. Data frames only in `_cells`, `_numbers` and
+    # `_dates`, and in `_compose` with the defaults that it chooses by a column's kind.
     "_validation": _rule("", DATA),
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
@@ -53,13 +53,22 @@ RULES = {
     "_encoders": _rule(
         "_validation _field_map _fields _labels _scaling _vocabulary _cells", DATA
     ),
+    "_numbers": _rule(
+        "_validation _field_map _fields _labels", f"{DATA} narwhals", FRAMES
+    ),
+    "_dates": _rule(
+        "_validation _field_map _fields _labels _cells", f"{DATA} narwhals", FRAMES
+    ),
     "_default_fields": _rule(
-        "_validation _labels _cells _encoders", f"{DATA} narwhals", FRAMES
+        "_validation _labels _cells _encoders _numbers _dates",
+        f"{DATA} narwhals",
+        FRAMES,
     ),
     "_attribution": _rule("_validation _field_map", DATA),
+    "_display": _rule("_validation _attribution", DATA),
     "_compose": _rule(
         "_validation _field_map _fields _labels _cells _encoders _default_fields"
-        " _attribution",
+        " _attribution _display",
         f"{DATA} narwhals",
         FRAMES,
     ),

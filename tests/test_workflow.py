@@ -175,7 +175,7 @@ def test_frame_is_encoded_by_its_types(estimator_class, library):
     assert set(estimator.field_names_) == {"user", "genres", "length"}
     assert_array_equal(estimator.feature_names_in_, ["user", "genres", "length"])
     assert estimator.n_features_in_ == 3
-    assert len(estimator.fields_) == 6 + 5 + 7
+    assert len(estimator.fields_) == 6 + 5 + 8
     # Columns are found by name only where scikit-learn lets them be.
     with pytest.raises(ValueError, match="feature names should match"):
         estimator.predict(frame[["genres", "user", "length"]])
