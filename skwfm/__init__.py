@@ -48,10 +48,9 @@ __all__ = [
 
 _MODULES = {"datasets", "nn"}
 _HOMES = {
-    "_numbers": ("SplineEncoder",),
-    "_dates": ("DateEncoder",),
     "_bags": ("from_padded", "to_padded"),
     "_compose": ("FieldTransformer", "make_field_transformer"),
+    "_dates": ("DateEncoder",),
     "_encoders": ("WeightedMultiLabelEncoder",),
     "_estimators": (
         "WeightedFFMClassifier",
@@ -60,6 +59,7 @@ _HOMES = {
         "WeightedFMRegressor",
     ),
     "_fields": ("FieldCSR", "FieldMap", "FieldMapWarning", "hstack"),
+    "_numbers": ("SplineEncoder",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
