@@ -221,6 +221,13 @@ TARGETS = [
         lambda f: f.median("imports", ("", "", 0), "wall_seconds"),
         True,
     ),
+    Target(
+        "Import of the estimators, torch, scikit-learn and skorch imported",
+        0.3,
+        "s",
+        lambda f: f.median("imports", ("", "", 0), "estimators_wall_seconds"),
+        True,
+    ),
     Target("FFM k=4, A: fit over its epochs", 1.15, "x", _overhead(A), True),
     Target("FM k=8, A: fit over its epochs", 1.15, "x", _overhead(FM_A), True),
 ]
