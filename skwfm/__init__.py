@@ -13,6 +13,7 @@ from skwfm._estimators import (
     WeightedFMRegressor,
 )
 from skwfm._fields import FieldCSR, FieldMap, FieldMapWarning, hstack
+from skwfm._history import HistoryEncoder
 
 __version__ = _version("skwfm")
 
@@ -21,6 +22,7 @@ __all__ = [
     "FieldMap",
     "FieldMapWarning",
     "FieldTransformer",
+    "HistoryEncoder",
     "WeightedFFMClassifier",
     "WeightedFFMRegressor",
     "WeightedFMClassifier",

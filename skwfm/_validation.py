@@ -58,6 +58,19 @@ def cell_error(column: object, row: int, value: object, expected: str) -> str:
     return f"Column {column!r}, row {row}: got {value!r}, expected {expected}."
 
 
+def check_table_shape(shape: tuple[int, int], least_columns: int, name: str) -> None:
+    """Raise when a table of raw cells has no row, or too few columns for `name`."""
+    for size, least, what in (
+        (shape[0], 1, "sample"),
+        (shape[1], least_columns, "feature"),
+    ):
+        if size < least:  # the words of sklearn.utils.check_array
+            raise ValueError(
+                f"Found array with {size} {what}(s) (shape={shape}) while a minimum "
+                f"of {least} is required by {name}."
+            )
+
+
 def fields_error(fields: object, n_columns: int, problem: str) -> str:
     """Word the error for a `fields` parameter that fits neither reading."""
     return (

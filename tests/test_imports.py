@@ -53,6 +53,7 @@ RULES = {
     "_encoders": _rule(
         "_validation _field_map _fields _labels _scaling _vocabulary _cells", DATA
     ),
+    "_history": _rule("_validation _field_map _fields _cells _encoders", DATA),
     "_default_fields": _rule(
         "_validation _labels _cells _encoders", f"{DATA} narwhals", FRAMES
     ),
