@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
@@ -165,6 +166,7 @@ def test_nothing_known_is_an_empty_matrix():
     "convert",
     [
         pl.from_pandas,
+        pa.Table.from_pandas,
         lambda X: X.astype("category"),
         lambda X: X.astype("string"),
         lambda X: X.to_numpy(dtype=object),
@@ -178,6 +180,12 @@ def test_containers_give_the_same_matrix(convert):
     before = pickle.dumps(converted)
     assert (HistoryEncoder().fit_transform(converted) != expected).nnz == 0
     assert pickle.dumps(converted) == before
+
+
+def test_labels_are_equal_as_for_the_encoder_of_bags():
+    train = table([("a", 1), ("a", "1"), ("a", 2.0)])
+    X = HistoryEncoder().fit(train).transform(table([("a", 1.0), ("a", "2")]))
+    assert_array_equal(X.getnnz(axis=1), [2, 3])
 
 
 def test_names_without_names():
@@ -275,7 +283,9 @@ def test_histories_predict_what_ids_of_new_pairs_cannot():
     # Users rate what they like, mostly.
     keep = (y > 0) | (rng.uniform(size=len(y)) < 0.1)
     X, y = X[keep], y[keep]
-    ids = FieldTransformer([("ids", OneHotEncoder(handle_unknown="ignore"), X.columns)])
+    ids = FieldTransformer(
+        [("ids", OneHotEncoder(handle_unknown="ignore"), ["user", "film"])]
+    )
     scores = [
         cross_val_score(
             make_pipeline(transformer, WeightedFMRegressor(random_state=0)), X, y, cv=3
