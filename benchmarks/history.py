@@ -4,15 +4,17 @@ Run from the root of the checkout, with one thread::
 
     OMP_NUM_THREADS=1 python -m benchmarks.history
 
-The same model with its defaults, on the five published folds u1 to u5. The cases of a
-fold run one after the other, so that differences of RMSE and ratios of times are
-paired.
+The same model with its defaults, on three of the published folds, which are random, and
+on two splits in time. The cases of a fold run one after the other, so that differences
+of RMSE and ratios of times are paired. Splits that are measured again replace their
+rows in ``results/history.csv``.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,16 +25,18 @@ from sklearn.metrics import root_mean_squared_error
 from sklearn.preprocessing import OneHotEncoder
 
 from benchmarks.machine import describe
-from benchmarks.problems import Problem, fetch_ml100k, ml100k
+from benchmarks.problems import ML100K, Problem, fetch_ml100k, ml100k
 from skwfm import FieldTransformer, HistoryEncoder, WeightedFMRegressor
 
-__all__ = ["CASES", "Case", "Run", "main", "markdown", "page_lines", "read", "summary"]
+__all__ = ["CASES", "Case", "Run", "main", "markdown", "page_tables", "read", "summary"]
 
 RESULTS = Path(__file__).parent / "results"
-FOLDS = range(1, 6)
+RANDOM, USERS_LAST, LAST = "folds", "last of each user", "last of all"
+# The folds of every split.
+SPLITS: dict[str, Sequence[int]] = {RANDOM: range(1, 4), USERS_LAST: [0], LAST: [0]}
 QUICK_ROWS = 600
 NONE, BOTH = "none", "history, audience"
-KEYS = ["columns", "fields", "n_factors", "rows_per_user"]
+KEYS = ["columns", "fields", "n_factors", "rows_per_user", "split"]
 PACKAGES = ["skwfm", "numpy", "scipy", "scikit-learn"]
 
 
@@ -83,6 +87,7 @@ class Case(NamedTuple):
     n_factors: int = 8
     rows_per_user: int | None = None
     """How many training rows of a user are left; None: all."""
+    split: str = RANDOM
 
 
 CASES = [
@@ -95,6 +100,11 @@ CASES = [
         for n in (5, 10, 20)
         for name in (NONE, "history", BOTH, f"{BOTH}, own item kept")
     ],
+    *[
+        Case("ids", name, split=split)
+        for split in (USERS_LAST, LAST)
+        for name in (NONE, "history", "audience", BOTH)
+    ],
 ]
 
 
@@ -105,14 +115,9 @@ class Run(NamedTuple):
     fields: str
     n_factors: int
     rows_per_user: int | None
+    split: str
     fold: int
     rmse: float
-    values_per_row: float
-    """Stored values of the encoded training rows."""
-    megabytes: float
-    """Of the encoded training rows."""
-    encode_seconds: float
-    """CPU seconds of `fit_transform` of the transformer."""
     cpu_seconds: float
     """CPU seconds of `fit` of the model."""
 
@@ -126,20 +131,16 @@ def run_case(case: Case, problem: Problem, fold: int) -> Run:
     transformer = FieldTransformer(
         [*_base(case, problem).transformers, *FIELDS[case.fields]()]
     )
-    start = time.process_time()
     X = transformer.fit_transform(train, y)
-    encoded = time.process_time()
+    start = time.process_time()
     model = WeightedFMRegressor(case.n_factors, random_state=0).fit(X, y)
-    fitted = time.process_time()
+    seconds = time.process_time() - start
     predicted = model.predict(transformer.transform(problem.test))
     return Run(
         *case,
         fold,
-        round(float(root_mean_squared_error(problem.y_test, predicted)), 5),
-        round(X.nnz / X.shape[0], 3),
-        round((X.data.nbytes + X.indices.nbytes + X.indptr.nbytes) / 1e6, 3),
-        round(encoded - start, 3),
-        round(fitted - encoded, 3),
+        round(float(root_mean_squared_error(problem.y_test, predicted)), 4),
+        round(seconds, 2),
     )
 
 
@@ -148,6 +149,31 @@ def _base(case: Case, problem: Problem) -> FieldTransformer:
         return problem.transformer
     ids = OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
     return FieldTransformer([("ids", ids, ["user", "item"])])
+
+
+def problem_of(split: str, fold: int, wheel: Path) -> Problem:
+    """Return train and test rows; in time the test rows are the last fifth."""
+    if split == RANDOM:
+        return ml100k(fold, wheel=wheel)
+    problem = ml100k(1, wheel=wheel)
+    rows = pd.concat([problem.train, problem.test])
+    y = np.concatenate([problem.y_train, problem.y_test])
+    in_file = np.argsort(rows.index)  # the two parts, each in the order of the file
+    with zipfile.ZipFile(wheel) as archive, archive.open(f"{ML100K}.inter") as file:
+        times = pd.read_csv(file, sep="\t")["timestamp:float"].to_numpy()
+    order = in_file[np.argsort(times, kind="stable")]
+    rows, y = rows.iloc[order], y[order]
+    last = _last_fifth(rows["user"] if split == USERS_LAST else rows["user"].eq(""))
+    return problem._replace(
+        train=rows[~last], test=rows[last], y_train=y[~last], y_test=y[last]
+    )
+
+
+def _last_fifth(groups: pd.Series) -> np.ndarray:
+    """Return a mask of the last fifth of the rows of every group."""
+    of_group = groups.groupby(groups)
+    left = of_group.cumcount(ascending=False)
+    return (left < of_group.transform("size") / 5).to_numpy()
 
 
 def _some_rows(users: pd.Series, n_rows: int) -> np.ndarray:
@@ -179,9 +205,6 @@ def summary(runs: Sequence[Run]) -> pd.DataFrame:
             spread=("rmse", lambda values: values.std(ddof=0)),
             gain=("gain", "mean"),
             gain_std=("gain", lambda values: values.std(ddof=0)),
-            values_per_row=("values_per_row", "mean"),
-            megabytes=("megabytes", "mean"),
-            encode_seconds=("encode_seconds", "median"),
             cpu_seconds=("cpu_seconds", "median"),
             cpu_ratio=("cpu_ratio", "median"),
             folds=("fold", "size"),
@@ -191,30 +214,32 @@ def summary(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """Return the table and where the run was made."""
-    table = summary(runs)
-    few = table["rows_per_user"].notna()
+    """Return the tables and where the run was made."""
     text = [
         "# History fields on ML-100K",
         "",
-        f"`WeightedFMRegressor` with its defaults on {table['folds'].max()} of the "
-        "published folds. RMSE: mean and standard deviation over the folds; "
-        "difference: to the same model without history fields, mean and standard "
-        "deviation of the pairs, negative being better; values and MB: of the encoded "
-        "training rows; CPU: median seconds of encoding and of `fit`, and median "
-        "ratio of the latter. Written by `python -m benchmarks.history`.",
-        "",
-        *_lines(table[~few]),
+        "`WeightedFMRegressor` with its defaults. RMSE: mean and standard deviation "
+        "over the folds; difference: to the same model without history fields on the "
+        "same fold, mean and standard deviation, negative being better; CPU: median "
+        "seconds of `fit`, and median ratio. Written by "
+        "`python -m benchmarks.history`.",
         "",
     ]
-    if few.any():
-        text += [
-            "With some training rows of every user only, chosen at random (ids):",
-            "",
-            *_lines(table[few]),
-            "",
-        ]
+    for title, table in _tables(runs).items():
+        text += [f"{title}:", "", *_lines(table), ""]
     return "\n".join([*text, _environment(), ""])
+
+
+def _tables(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
+    """Return the parts of the summary by their titles."""
+    table = summary(runs)
+    few, random = table["rows_per_user"].notna(), table["split"] == RANDOM
+    tables = {
+        "The published folds u1 to u3": table[random & ~few],
+        "With some training rows of every user only, chosen at random": table[few],
+        "The last fifth of the rows in time as test rows": table[~random],
+    }
+    return {title: part for title, part in tables.items() if len(part)}
 
 
 def _lines(table: pd.DataFrame, names: list[str] | None = None) -> list[str]:
@@ -225,13 +250,12 @@ def _lines(table: pd.DataFrame, names: list[str] | None = None) -> list[str]:
             "rows of a user": (
                 "all" if pd.isna(row["rows_per_user"]) else str(row["rows_per_user"])
             ),
+            "split": row["split"],
             "history fields": row["fields"],
             "RMSE": f"{row['rmse']:.4f}",
             "std": f"{row['spread']:.4f}",
-            "difference": f"{row['gain']:+.4f} ± {row['gain_std']:.4f}",
-            "values a row": f"{row['values_per_row']:.0f}",
-            "MB": f"{row['megabytes']:.0f}",
-            "CPU s encode": f"{row['encode_seconds']:.2f}",
+            "difference": f"{row['gain']:+.4f}"
+            + (f" ± {row['gain_std']:.4f}" if row["folds"] > 1 else ""),
             "CPU s fit": f"{row['cpu_seconds']:.2f}",
             "ratio": f"{row['cpu_ratio']:.1f}",
         }
@@ -242,16 +266,16 @@ def _lines(table: pd.DataFrame, names: list[str] | None = None) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def page_lines(runs: Sequence[Run]) -> list[str]:
-    """Return the tables of the documentation: all training rows, and some."""
-    table = summary(runs)
-    few = table["rows_per_user"].notna()
+def page_tables(runs: Sequence[Run]) -> list[str]:
+    """Return the tables of the documentation, as those of `markdown` but narrower."""
     fields = ["history fields", "RMSE", "difference"]
-    return [
-        *_lines(table[~few], ["columns", "k", *fields, "values a row", "MB", "ratio"]),
-        "",
-        *_lines(table[few], ["rows of a user", *fields]),
-    ]
+    names = (
+        ["columns", "k", *fields, "ratio"],
+        ["rows of a user", *fields],
+        ["split", *fields],
+    )
+    tables = zip(_tables(runs).values(), names, strict=True)
+    return ["\n".join(_lines(table, columns)) for table, columns in tables]
 
 
 def _environment() -> str:
@@ -282,19 +306,26 @@ def main(arguments: Sequence[str] | None = None) -> list[Run]:
     """Run all cases; print a line per fit, then the table."""
     options = _parser().parse_args(arguments)
     wheel = options.wheel or fetch_ml100k()
-    runs = []
-    for fold in [1] if options.quick else FOLDS:
-        problem = ml100k(fold, wheel=wheel)
-        if options.quick:
-            problem = problem.first(QUICK_ROWS)
-        if not runs:  # what runs first pays for imports
-            run_case(CASES[0], problem.first(QUICK_ROWS), fold)
-        for case in CASES:
-            run = run_case(case, problem, fold)
-            print(f"{fold} {run.rmse:.4f} {run.cpu_seconds:6.2f} s  {case}", flush=True)
-            runs.append(run)
-    print(f"\n{markdown(runs)}")
     output = options.output or (None if options.quick else RESULTS)
+    runs = []
+    for split in options.splits:
+        for fold in SPLITS[split][:1] if options.quick else SPLITS[split]:
+            problem = problem_of(split, fold, wheel)
+            if options.quick:
+                problem = problem.first(QUICK_ROWS)
+            if not runs:  # what runs first pays for imports
+                run_case(CASES[0], problem.first(QUICK_ROWS), fold)
+            for case in (case for case in CASES if case.split == split):
+                run = run_case(case, problem, fold)
+                print(
+                    f"{fold} {run.rmse:.4f} {run.cpu_seconds:6.2f} s  {case}",
+                    flush=True,
+                )
+                runs.append(run)
+    if output is not None and (output / "history.csv").exists():
+        others = read(output / "history.csv")
+        runs = [run for run in others if run.split not in options.splits] + runs
+    print(f"\n{markdown(runs)}")
     if output is not None:
         write(runs, output)
     return runs
@@ -305,6 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wheel", type=Path, help="wheel of recbole 1.2.1; default: ask pip for it"
     )
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS))
     parser.add_argument("--output", type=Path, help="folder; default: results/")
     parser.add_argument(
         "--quick",

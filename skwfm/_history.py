@@ -314,19 +314,17 @@ class _Histories:
         keys = (owners * n_items + items)[present][::-1]
         # The first place in reverse order is that of the last row of a pair.
         pairs, age = np.unique(keys, return_index=True)
-        owner_of = pairs // max(n_items, 1)
-        first = np.searchsorted(owner_of, np.arange(n_owners + 2))
+        owner_of, item_of = np.divmod(pairs, max(n_items, 1))
         by_age = np.lexsort((age, owner_of))
+        first = np.searchsorted(owner_of, np.arange(n_owners))
         rank = np.empty(len(pairs), dtype=np.int64)
         rank[by_age] = np.arange(len(pairs)) - first[owner_of]
         limit = len(pairs) if max_items is None else max_items
         spare = np.full(n_owners + 1, -1, dtype=np.int64)
-        is_spare = rank == limit
-        spare[owner_of[is_spare]] = pairs[is_spare] % max(n_items, 1)
+        spare[owner_of[rank == limit]] = item_of[rank == limit]
         kept = rank <= limit
         indptr = np.searchsorted(owner_of[kept], np.arange(n_owners + 2))
-        kept_items = (pairs[kept] % max(n_items, 1)).astype(np.int32)
-        return cls(indptr, kept_items, spare, n_items)
+        return cls(indptr, item_of[kept].astype(np.int32), spare, n_items)
 
     def rows(self, owners: _Codes, items: _Codes) -> sp.csr_matrix:
         """Return the weighted histories of rows as canonical CSR."""
