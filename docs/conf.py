@@ -52,6 +52,7 @@ html_sidebars = {
     "index": [],
     "user_guide": [],
     "files": [],
+    "history": [],
     "changelog": [],
     "contributing": [],
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         WeightedFMRegressor,
     )
     from skwfm._fields import FieldCSR, FieldMap, FieldMapWarning, hstack
+    from skwfm._history import HistoryEncoder
     from skwfm._numbers import SplineEncoder
 
     __version__: str
@@ -31,6 +32,7 @@ __all__ = [
     "FieldMap",
     "FieldMapWarning",
     "FieldTransformer",
+    "HistoryEncoder",
     "SplineEncoder",
     "WeightedFFMClassifier",
     "WeightedFFMRegressor",
@@ -59,6 +61,7 @@ _HOMES = {
         "WeightedFMRegressor",
     ),
     "_fields": ("FieldCSR", "FieldMap", "FieldMapWarning", "hstack"),
+    "_history": ("HistoryEncoder",),
     "_numbers": ("SplineEncoder",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -29,7 +29,7 @@ from skwfm._cells import table_columns
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._labels import is_container, is_missing
-from skwfm._validation import cell_error, check_not_empty, parts_error
+from skwfm._validation import cell_error, check_table_shape, parts_error
 
 __all__ = ["DateEncoder"]
 
@@ -252,7 +252,7 @@ class DateEncoder(TransformerMixin, BaseEstimator):
         if nw.dependencies.is_into_dataframe(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if reset:
-                check_not_empty(X, type(self).__name__)
+                check_table_shape(tuple(X.shape), 1, type(self).__name__)
         else:
             X = validate_data(
                 self,

@@ -23,7 +23,7 @@ __all__ = [
     "bag_conflict_error",
     "cell_error",
     "check_csr",
-    "check_not_empty",
+    "check_table_shape",
     "field_names_error",
     "fields_error",
     "hstack_block_error",
@@ -83,13 +83,16 @@ def parts_error(parts: object, known: list[str]) -> str:
     return f"parts={shorten(parts)}: expected one or more different ones of {known}."
 
 
-def check_not_empty(table: Any, name: str) -> None:
-    """Raise when a data frame has no row or no column, in scikit-learn's words."""
-    for size, what in zip(table.shape, ("sample", "feature"), strict=True):
-        if size == 0:
+def check_table_shape(shape: tuple[int, int], least_columns: int, name: str) -> None:
+    """Raise when a table of raw cells has no row, or too few columns for `name`."""
+    for size, least, what in (
+        (shape[0], 1, "sample"),
+        (shape[1], least_columns, "feature"),
+    ):
+        if size < least:  # the words of sklearn.utils.check_array
             raise ValueError(
-                f"Found array with 0 {what}(s) (shape={tuple(table.shape)}) while a "
-                f"minimum of 1 is required by {name}."
+                f"Found array with {size} {what}(s) (shape={shape}) while a minimum "
+                f"of {least} is required by {name}."
             )
 
 
