@@ -28,6 +28,7 @@ __all__ = [
     "hstack_block_error",
     "hstack_rows_error",
     "padded_error",
+    "pair_error",
     "plain_sparse_message",
     "shorten",
     "shorten_text",
@@ -56,6 +57,16 @@ def shorten_text(text: str, width: int = 60) -> str:
 def cell_error(column: object, row: int, value: object, expected: str) -> str:
     """Word the error for one raw cell."""
     return f"Column {column!r}, row {row}: got {value!r}, expected {expected}."
+
+
+def pair_error(
+    columns: tuple[object, object], row: int, n_labels: int, n_weights: int
+) -> str:
+    """Word the error for a row of a column of labels and its column of weights."""
+    return (
+        f"Columns {columns[0]!r} and {columns[1]!r}, row {row}: got {n_labels} labels "
+        f"and {n_weights} weights, expected one weight for every label."
+    )
 
 
 def fields_error(fields: object, n_columns: int, problem: str) -> str:
