@@ -71,7 +71,9 @@ def read_arrow(
     """
     array = column.cells
     if array.null_count == len(array):
-        return Bags([], np.empty(0, np.int32), None, row_pointer([0] * len(array)), form)
+        return Bags(
+            [], np.empty(0, np.int32), None, row_pointer([0] * len(array)), form
+        )
     try:
         if _is_list(array.type):
             return _read_lists(column) if form in (None, "bags") else None
@@ -170,7 +172,7 @@ def _flatten(chunk: Any) -> _Flat:
 
 
 def _codes(numbering: Numbering, values: Any) -> Codes:
-    """Number Arrow values that are labels."""
+    """Return the numbers of Arrow values that are labels."""
     import pyarrow as pa
 
     if values.null_count:
@@ -182,8 +184,10 @@ def _codes(numbering: Numbering, values: Any) -> Codes:
     indices = encoded.indices.to_numpy(zero_copy_only=False)
     labels = encoded.dictionary.to_pylist()
     if is_encoded:  # by the user, perhaps with more values than are in use
-        labels, indices = Coded.used(labels, indices.astype(np.int64))
-    return numbering.codes(labels, len(labels))[indices]
+        used = Coded.used(labels, indices.astype(np.int64))
+        labels, indices = used.values, used.codes
+    numbers = numbering.codes(labels, len(labels))
+    return np.asarray(numbers[indices])
 
 
 def _numbers(values: Any) -> Weights:

@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 # Cells at a time: their labels stay in the processor's cache.
-_CHUNK = 4096
+_CHUNK = 1024
 
 
 def read_column(
@@ -115,14 +115,19 @@ def read_column(
         else:
             return take_rows(bags, cells.codes)
     column = Column(cells, name)
-    values, contained = without_missing(column, form)
+    values, contained, types = without_missing(column, form)
     if contained:
-        return _read_containers(column, values)
+        return _read_containers(column, values, types)
     return read_values(column, values, spelling, form)
 
 
-def without_missing(column: Column, form: Form | None) -> tuple[list[Any], bool]:
-    """Replace missing cells by None; tell whether the others are containers."""
+def without_missing(
+    column: Column, form: Form | None
+) -> tuple[list[Any], bool, set[type]]:
+    """Replace missing cells by None; tell whether the others are containers.
+
+    The third result is the types of the cells that were passed.
+    """
     types = set(map(type, column.cells))
     single = {t for t in types if not is_container(t)}
     values = column.cells if isinstance(column.cells, list) else list(column.cells)
@@ -136,7 +141,7 @@ def without_missing(column: Column, form: Form | None) -> tuple[list[Any], bool]
     contained = first not in single if form is None else form == "bags"
     if contained or types != single:
         _check_one_form(column, values, single, contained)
-    return values, contained
+    return values, contained, types
 
 
 def _check_one_form(
@@ -155,41 +160,44 @@ def _check_one_form(
 # --- containers ---------------------------------------------------------------------
 
 
-def _read_containers(column: Column, values: list[Any]) -> Bags:
+def _read_containers(column: Column, values: list[Any], types: set[type]) -> Bags:
     """Read lists, sets, arrays (weight 1), lists of pairs and dicts."""
-    types = set(map(type, values)) - {type(None)}
-    mappings = {t for t in types if issubclass(t, Mapping)}
-    arrays = {t for t in types if hasattr(t, "__array__")}
-    empty: Any = {} if mappings else ()
-    if len(types) != len(set(map(type, values))):
-        values = [empty if value is None else value for value in values]
-    indptr = row_pointer(_sizes(column, values))
+    single = {t for t in types if not is_container(t)}
+    mappings = any(issubclass(t, Mapping) for t in types - single)
+    arrays = {t for t in types - single if hasattr(t, "__array__")}
     numbering = Numbering()
-    codes, weights = np.empty(int(indptr[-1]), np.int32), None
+    parts: list[tuple[Any, Codes, Weights | None]] = []
     for start in range(0, len(values), _CHUNK):
         bags = values[start : start + _CHUNK]
+        if single:
+            empty: Any = {} if mappings else ()
+            bags = [empty if bag is None else bag for bag in bags]
         if arrays:
             bags = [array_values(b) if type(b) in arrays else b for b in bags]
-        bounds = indptr[start : start + len(bags) + 1]
-        reader = _Chunk(column, numbering, bags, bounds - bounds[0], start)
-        found, heavy = reader.read_weighted() if mappings else reader.read()
-        entries = slice(int(bounds[0]), int(bounds[-1]))
-        codes[entries] = found
-        if heavy is not None:
-            weights = np.ones(len(codes)) if weights is None else weights
-            weights[entries] = heavy
+        sizes = _sizes(column, bags, start)
+        chunk = _Chunk(column, numbering, bags, row_pointer(sizes), start)
+        parts.append((sizes, *(chunk.read_weighted() if mappings else chunk.read())))
+    indptr = row_pointer(np.concatenate([sizes for sizes, _, _ in parts]))
+    codes = np.concatenate([codes for _, codes, _ in parts])
+    weights = _join_weights([(len(found), heavy) for _, found, heavy in parts])
     labels = check_labels(column, numbering.labels(), codes, indptr)
     return Bags(labels, codes, weights, indptr, "bags")
 
 
-def _sizes(column: Column, bags: list[Any]) -> Any:
+def _join_weights(parts: list[tuple[int, Weights | None]]) -> Weights | None:
+    if all(weights is None for _, weights in parts):
+        return None
+    return np.concatenate([np.ones(n) if w is None else w for n, w in parts])
+
+
+def _sizes(column: Column, bags: list[Any], first_row: int) -> Any:
     try:
         return np.fromiter(map(len, bags), np.int64, len(bags))
-    except TypeError:  # a 0-d array
+    except TypeError:
         for row, bag in enumerate(bags):
-            if not getattr(bag, "shape", True):
+            if not hasattr(bag, "__len__"):  # a 0-d array
                 expected = "a list, set, dict or 1-D array of labels"
-                column.fail(row, expected, TypeError)
+                column.fail(first_row + row, expected, TypeError)
         raise
 
 
@@ -228,7 +236,7 @@ class _Chunk:
         return found[0], self._check_weights(list(chain.from_iterable(weights)))
 
     def _codes_of_labels(self) -> tuple[Codes, None] | None:
-        """Number all labels; None where they are tuples or not hashable."""
+        """Return the numbers of all labels; None for tuples and what has no hash."""
         before = len(self.numbering)
         try:
             codes = self.numbering.codes(self._labels, self.size)
@@ -283,7 +291,8 @@ class _Chunk:
 
     def _fail_label(self, labels: list[Any]) -> NoReturn:
         for label, row in zip(
-            labels, np.repeat(np.arange(len(self.bags)), np.diff(self.indptr)),
+            labels,
+            np.repeat(np.arange(len(self.bags)), np.diff(self.indptr)),
             strict=True,
         ):
             if _is_tuple(label) or type(label).__hash__ is None:

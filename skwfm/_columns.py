@@ -114,8 +114,8 @@ class Numbering:
     """
 
     def __init__(self) -> None:
-        self._index: dict[Any, int] = defaultdict()
-        self._index.default_factory = self._index.__len__  # type: ignore[attr-defined]
+        self._index: defaultdict[Any, int] = defaultdict()
+        self._index.default_factory = self._index.__len__
 
     def __len__(self) -> int:
         """Return the number of distinct labels so far."""
@@ -176,7 +176,7 @@ class Numbering:
         return keys
 
 
-def row_of(indptr: Indptr, entry: int) -> int:
+def row_of(indptr: npt.NDArray[np.integer[Any]], entry: int) -> int:
     """Return the row that an entry belongs to."""
     return int(np.searchsorted(indptr, entry, side="right")) - 1
 
@@ -259,8 +259,10 @@ def check_weights(
         entry = next(i for i, weight in enumerate(weights) if type(weight) in bad)
         row = first_row + row_of(indptr, entry)
         column.fail(row, "weights that are real numbers", TypeError)
-    numbers = weights if types <= {float} else map(_to_float, weights)
-    values = np.fromiter(numbers, np.float64, len(weights))
+    try:
+        values = np.fromiter(weights, np.float64, len(weights))
+    except (OverflowError, ValueError):
+        values = np.fromiter(map(_to_float, weights), np.float64, len(weights))
     check_finite(column, values, indptr, first_row)
     return values
 
@@ -345,7 +347,10 @@ def to_csr(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
     array([[1., 2.],
            [0., 0.]])
     """
-    entries, weights, indptr = columns[bags.codes], bags.weights, bags.indptr
+    weights, indptr = bags.weights, bags.indptr
+    if bags.is_canonical and np.array_equal(columns, np.arange(n_columns)):
+        return _canonical(bags, n_columns)
+    entries = columns[bags.codes]
     if len(columns) and columns.min() < 0:
         keep = entries >= 0
         before = row_pointer(keep)
@@ -364,6 +369,15 @@ def to_csr(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
         return out
     out.sum_duplicates()
     out.eliminate_zeros()
+    return out
+
+
+def _canonical(bags: Bags, n_columns: int) -> sp.csr_matrix:
+    """Return bags as they are, in a matrix that shares their arrays."""
+    weights = bags.weights
+    data = np.ones(len(bags.codes), np.float32) if weights is None else weights
+    out = _csr(data, bags.codes, bags.indptr, n_columns)
+    out.has_canonical_format = True
     return out
 
 

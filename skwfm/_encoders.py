@@ -405,7 +405,9 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
             self._vocabularies.append(vocabulary)
             if encode:
                 blocks.append(self._block(vocabulary, bags, name))
-        ends = np.cumsum([0, *(v.n_columns for v in self._vocabularies)], dtype=np.int32)
+        ends = np.cumsum(
+            [0, *(v.n_columns for v in self._vocabularies)], dtype=np.int32
+        )
         self._columns = [np.arange(*ends[i : i + 2]) for i in range(len(given))]
         self._publish()
         return blocks
@@ -443,6 +445,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         for i, (vocabulary, bags) in enumerate(
             zip(self._vocabularies, map(sorted_bags, columns), strict=True)
         ):
+            assert isinstance(vocabulary, Vocabulary)  # the labels are not hashed
             new = vocabulary.unseen(bags)
             self._vocabularies[i] = vocabulary.grown(new)
             more = np.arange(size, size + len(new))
@@ -474,8 +477,8 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         quote, seps = self.quotechar, f"{self.sep}{self.weight_sep}"
         if quote is not None and (len(quote) != 1 or quote.isspace() or quote in seps):
             raise ValueError(
-                f"quotechar={quote!r}: expected one character that is neither blank nor "
-                "part of sep and weight_sep, or None."
+                f"quotechar={quote!r}: expected one character that is neither blank "
+                "nor part of sep and weight_sep, or None."
             )
         limited = self._has_limits() or self.handle_unknown != "ignore"
         if self.categories == "hash" and limited:

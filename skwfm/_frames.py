@@ -93,7 +93,9 @@ def as_table(X: Any) -> Any:
         return _as_matrix(np.asarray(X))
     if isinstance(X, str) or not hasattr(X, "__len__"):
         raise ValueError(f"X={X!r}: expected a data frame, a 2-D array or a list.")
-    return _OneColumn(_chunked(X) if hasattr(X, "to_pylist") else list(X))
+    if hasattr(X, "to_pylist"):
+        return _OneColumn(_chunked(X))
+    return _OneColumn(X if isinstance(X, list) else list(X))
 
 
 def _as_matrix(X: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -63,7 +63,7 @@ def label_hash(label: Any) -> int:
 def _spelling(label: Any) -> bytes:
     kind = kind_of(type(label))
     if kind == "text":
-        return b"t" + label.encode("utf-8", "surrogatepass")
+        return b"t" + str(label).encode("utf-8", "surrogatepass")
     if kind == "bool":
         return b"b1" if label else b"b0"
     if kind == "number":

@@ -99,6 +99,9 @@ def sorted_labels(labels: Iterable[Any]) -> list[Any]:
     >>> sorted_labels(["b", 2, "a", 1.5, False])
     [False, 1.5, 2, 'a', 'b']
     """
+    labels = list(labels)
+    if len(set(map(type, labels))) < 2:
+        return _sorted_kind(labels)
     by_kind = sorted(labels, key=_kind)
     groups = [list(group) for _, group in groupby(by_kind, key=_kind)]
     return [label for group in groups for label in _sorted_kind(group)]

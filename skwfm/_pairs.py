@@ -158,7 +158,7 @@ def _read_weights(column: Column, spelling: Spelling) -> tuple[Weights, Indptr]:
     elif isinstance(column.cells, Coded):
         column = column._replace(cells=column.cells.cells())
     _check_ordered(column, "weights")
-    values, contained = without_missing(column, None)
+    values, contained, _ = without_missing(column, None)
     if contained:
         bags = [() if v is None else v for v in values]
         bags = [array_values(b) if hasattr(b, "__array__") else b for b in bags]

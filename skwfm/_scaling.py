@@ -8,7 +8,7 @@ all rows of a column at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -93,4 +93,4 @@ def _normalized(weights: _Floats, indptr: npt.NDArray[Any], kind: Normalize) -> 
         norms = np.sqrt(norms)
     norms[norms == 0] = 1.0
     norms[np.isinf(norms)] = np.nan
-    return weights / np.repeat(norms, sizes)
+    return np.asarray(weights / np.repeat(norms, sizes))

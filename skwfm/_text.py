@@ -44,6 +44,8 @@ __all__ = [
 
 # A finite decimal number; "nan", "inf" and "1_000", which float() takes, are text.
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+# The piece of one letter between two texts: CPython has it once, so it costs little.
+_ROW_END = "\0"
 # Cells at a time: their pieces stay in the processor's cache.
 _CHUNK = 1024
 # Weighted text may have as many distinct pieces as entries: they are forgotten after
@@ -86,14 +88,43 @@ def read_values(
     if found == "weighted":
         return _read_weighted(column, values, spelling)
     numbering = Numbering()
-    parts = [
-        (numbering.codes(pieces, len(pieces)), sizes)
-        for _, pieces, sizes in _pieces(column, values, spelling, _CHUNK)
-    ]
+    if spelling.sep and set(map(type, values)) <= {str, type(None)}:
+        parts = _number_texts(numbering, values, spelling)
+    else:
+        parts = [
+            (numbering.codes(pieces, len(pieces)), sizes)
+            for _, pieces, sizes in _pieces(column, values, spelling, _CHUNK)
+        ]
     codes, sizes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return finish_pieces(
         column, numbering.labels(), codes, row_pointer(sizes), spelling, form
     )
+
+
+def _number_texts(
+    numbering: Numbering, values: list[Any], spelling: Spelling
+) -> list[tuple[Codes, Any]]:
+    """Return the numbers of the raw pieces of text and how many a row has.
+
+    The texts are joined with a piece between them that marks the end of a row: one
+    split gives all pieces, and the marks among their numbers give the rows.
+    """
+    numbering.codes([_ROW_END], 1)  # gets the number 0
+    joint = f"{spelling.sep}{_ROW_END}{spelling.sep}"
+    parts = []
+    for start in range(0, len(values), _CHUNK):
+        texts = ["" if v is None else v for v in values[start : start + _CHUNK]]
+        whole = "".join(texts)
+        if _ROW_END in whole or _is_special(whole, spelling):
+            pieces, sizes = _split_texts(texts, spelling)
+            parts.append((numbering.codes(pieces, len(pieces)), sizes))
+            continue
+        pieces = joint.join(texts).split(spelling.sep)
+        codes = numbering.codes(pieces, len(pieces))
+        ends = np.flatnonzero(codes == 0)
+        sizes = np.diff(np.concatenate([[-1], ends, [len(codes)]])) - 1
+        parts.append((codes[codes != 0], sizes))
+    return parts
 
 
 def _read_single(column: Column, values: list[Any], form: Form | None) -> Bags:
@@ -145,11 +176,11 @@ def _pieces(
 
 
 def _split_texts(texts: list[str], spelling: Spelling) -> tuple[list[str], Any]:
-    sep, quote = spelling.sep, spelling.quotechar
+    sep = spelling.sep
     if sep is None:
         return texts, np.ones(len(texts), dtype=np.int64)
     whole = sep.join(texts)
-    if (quote and quote in whole) or _may_overlap(sep):
+    if _is_special(whole, spelling):
         bags = [_split(text, spelling) for text in texts]
         sizes = np.fromiter(map(len, bags), np.int64, len(bags))
         return [piece for bag in bags for piece in bag], sizes
@@ -157,9 +188,14 @@ def _split_texts(texts: list[str], spelling: Spelling) -> tuple[list[str], Any]:
     return whole.split(sep), counts + 1
 
 
-def _may_overlap(sep: str) -> bool:
-    """Tell separators such as "::" that may also begin in the end of a text."""
-    return any(sep.startswith(sep[i:]) for i in range(1, len(sep)))
+def _is_special(whole: str, spelling: Spelling) -> bool:
+    """Tell text that cannot be joined and split as one.
+
+    With a separator such as "::" the end of a text could be taken for one.
+    """
+    sep, quote = str(spelling.sep), spelling.quotechar
+    overlaps = any(sep.startswith(sep[i:]) for i in range(1, len(sep)))
+    return overlaps or bool(quote and quote in whole)
 
 
 def _split(value: Any, spelling: Spelling) -> list[Any]:
@@ -178,7 +214,8 @@ def _split_quoted(text: str, sep: str, quote: str) -> list[str]:
     """Split at separators outside quotes; a quote opens at the start of a piece."""
     q = re.escape(quote)
     quoted = re.compile(f"\\s*{q}(?:[^{q}]|{q}{q})*{q}")
-    pieces, start = [], 0
+    pieces: list[str] = []
+    start = 0
     while True:
         opening = quoted.match(text, start)
         at = text.find(sep, opening.end() if opening else start)
@@ -269,14 +306,15 @@ def finish_pieces(
         if isinstance(said, str):
             column.fail(row_of(indptr, int(np.argmax(codes == code))), said)
         parsed.append(said)
-    codes, indptr, labels = _number_labels(parsed, codes, indptr, Numbering())
-    labels = check_labels(column, labels.labels(), codes, indptr)
-    return Bags(labels, codes, None, indptr, form or ("plain" if labels else None))
+    numbering = Numbering()
+    codes, indptr = _number_labels(parsed, codes, indptr, numbering)
+    labels = check_labels(column, numbering.labels(), codes, indptr)
+    return Bags(labels, codes, None, indptr, form or ("plain" if len(codes) else None))
 
 
 def _number_labels(
     parsed: list[_Piece], codes: Codes, indptr: Indptr, numbering: Numbering
-) -> tuple[Codes, Indptr, Numbering]:
+) -> tuple[Codes, Indptr]:
     """Renumber raw pieces by their labels, dropping those that say nothing."""
     said = np.fromiter((p.label is not None for p in parsed), bool, len(parsed))
     known = [p.label for p in parsed if p.label is not None]
@@ -286,7 +324,7 @@ def _number_labels(
     if not said.all():
         keep = codes >= 0
         codes, indptr = codes[keep], row_pointer(keep)[indptr]
-    return codes, indptr, numbering
+    return codes, indptr
 
 
 # --- weighted text ------------------------------------------------------------------
@@ -329,7 +367,7 @@ def _read_weighted_chunk(
     weights = numbers[codes] if parsed else np.empty(0)
     kept = np.array([p.label is not None for p in parsed], dtype=bool)
     keep = kept[codes]
-    codes, indptr, _ = _number_labels(parsed, codes, indptr, numbering)
+    codes, indptr = _number_labels(parsed, codes, indptr, numbering)
     weights = weights[keep]
     check_finite(column, weights, indptr, first_row)
     return codes, weights, np.diff(indptr)
@@ -337,7 +375,7 @@ def _read_weighted_chunk(
 
 def _check_weighted(said: _Piece | str, piece: Any, weight_sep: str) -> _Piece | str:
     """Return what a piece of weighted text says, or what was expected of it."""
-    if isinstance(said, str) or said == (None, None):
+    if isinstance(said, str) or (said.label is None and said.number is None):
         return said
     if said.number is None:
         return _half_weighted(weight_sep)
