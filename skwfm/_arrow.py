@@ -44,7 +44,7 @@ def is_arrow(cells: Any) -> bool:
 def to_cells(array: Any) -> list[Any]:
     """Return a column as Python cells; structs in lists become tuples."""
     cells: list[Any] = array.to_pylist()
-    if not _is_list(array.type) or not _is_struct(array.type.value_type):
+    if not _is_struct(getattr(array.type, "value_type", None)):
         return cells
     return [
         cell and [tuple(s.values()) if isinstance(s, dict) else s for s in cell]
@@ -111,7 +111,7 @@ def _is_list(kind: Any) -> bool:
 def _is_struct(kind: Any) -> bool:
     import pyarrow.types as t
 
-    return bool(t.is_struct(kind))
+    return kind is not None and bool(t.is_struct(kind))
 
 
 def _is_text(kind: Any) -> bool:
@@ -131,6 +131,11 @@ def _chunks(array: Any) -> list[Any]:
     return [chunk for chunk in array.chunks if len(chunk)]
 
 
+def _joined(arrays: list[Any]) -> Any:
+    """Return arrays as one, which is the array itself if there is but one."""
+    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+
+
 def _read_lists(column: Column) -> Bags:
     """Read lists of labels, lists of structs (label, weight), and maps."""
     numbering = Numbering()
@@ -143,9 +148,9 @@ def _read_lists(column: Column) -> Bags:
         codes.append(_codes(numbering, labels))
         sizes.append(flat.sizes)
         weights.extend(map(_numbers, rest))
-    entries, indptr = np.concatenate(codes), row_pointer(np.concatenate(sizes))
+    entries, indptr = _joined(codes), row_pointer(_joined(sizes))
     distinct = check_labels(column, numbering.labels(), entries, indptr)
-    heavy = np.concatenate(weights) if weights else None
+    heavy = _joined(weights) if weights else None
     return Bags(distinct, entries, heavy, indptr, "bags")
 
 
@@ -214,9 +219,8 @@ def _read_text(
     quote, array = spelling.quotechar, column.cells
     if quote and pc.any(pc.match_substring(array, quote)).as_py():
         return None
-    if form is None:
-        form = text_form((cell.as_py() for cell in array), spelling)
-    if form not in ("plain", None):
+    found = form or text_form((cell.as_py() for cell in array), spelling)
+    if found not in ("plain", None):
         return None
     numbering = Numbering()
     codes: list[Codes] = []
@@ -225,7 +229,7 @@ def _read_text(
         flat = _split(chunk, spelling.sep)
         codes.append(_codes(numbering, flat.values[0]))
         sizes.append(flat.sizes)
-    entries, indptr = np.concatenate(codes), row_pointer(np.concatenate(sizes))
+    entries, indptr = _joined(codes), row_pointer(_joined(sizes))
     return finish_pieces(column, numbering.labels(), entries, indptr, spelling, form)
 
 

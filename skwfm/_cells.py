@@ -36,6 +36,7 @@ from skwfm._columns import (
     Bags,
     Codes,
     Column,
+    Flat,
     Form,
     Indptr,
     Numbering,
@@ -166,7 +167,7 @@ def _read_containers(column: Column, values: list[Any], types: set[type]) -> Bag
     mappings = any(issubclass(t, Mapping) for t in types - single)
     arrays = {t for t in types - single if hasattr(t, "__array__")}
     numbering = Numbering()
-    parts: list[tuple[Any, Codes, Weights | None]] = []
+    flat = _FlatBags()
     for start in range(0, len(values), _CHUNK):
         bags = values[start : start + _CHUNK]
         if single:
@@ -176,18 +177,32 @@ def _read_containers(column: Column, values: list[Any], types: set[type]) -> Bag
             bags = [array_values(b) if type(b) in arrays else b for b in bags]
         sizes = _sizes(column, bags, start)
         chunk = _Chunk(column, numbering, bags, row_pointer(sizes), start)
-        parts.append((sizes, *(chunk.read_weighted() if mappings else chunk.read())))
-    indptr = row_pointer(np.concatenate([sizes for sizes, _, _ in parts]))
-    codes = np.concatenate([codes for _, codes, _ in parts])
-    weights = _join_weights([(len(found), heavy) for _, found, heavy in parts])
+        found = chunk.read_weighted() if mappings else chunk.read()
+        flat.extend(sizes, *found)
+    indptr, codes, weights = flat.arrays()
     labels = check_labels(column, numbering.labels(), codes, indptr)
     return Bags(labels, codes, weights, indptr, "bags")
 
 
-def _join_weights(parts: list[tuple[int, Weights | None]]) -> Weights | None:
-    if all(weights is None for _, weights in parts):
-        return None
-    return np.concatenate([np.ones(n) if w is None else w for n, w in parts])
+class _FlatBags:
+    """Sizes, codes and weights as they come, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._sizes, self._codes = Flat(np.int64), Flat(np.int32)
+        self._weights: Flat | None = None
+
+    def extend(self, sizes: Any, codes: Codes, weights: Weights | None) -> None:
+        if weights is not None and self._weights is None:
+            self._weights = Flat(np.float64)
+            self._weights.extend(np.ones(len(self._codes)))
+        self._sizes.extend(sizes)
+        self._codes.extend(codes)
+        if self._weights is not None:
+            self._weights.extend(np.ones(len(codes)) if weights is None else weights)
+
+    def arrays(self) -> tuple[Indptr, Codes, Weights | None]:
+        weights = None if self._weights is None else self._weights.array()
+        return row_pointer(self._sizes.array()), self._codes.array(), weights
 
 
 def _sizes(column: Column, bags: list[Any], first_row: int) -> Any:

@@ -8,6 +8,7 @@ and all else is arrays: 4 to 12 bytes and some 60 ns per entry.
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
@@ -33,6 +34,7 @@ __all__ = [
     "Bags",
     "Codes",
     "Column",
+    "Flat",
     "Form",
     "Indptr",
     "Numbering",
@@ -176,6 +178,39 @@ class Numbering:
         return keys
 
 
+class Flat:
+    """An array that grows at its end; no second copy is made of what it holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwfm._columns import Flat
+    >>> flat = Flat(np.int32)
+    >>> flat.extend(np.array([1, 2], np.int32))
+    >>> flat.extend(np.array([3], np.int32))
+    >>> flat.array()
+    array([1, 2, 3], dtype=int32)
+    """
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self._bytes = bytearray()
+        self._dtype = np.dtype(dtype)
+
+    def __len__(self) -> int:
+        """Return the number of elements."""
+        return len(self._bytes) // self._dtype.itemsize
+
+    def extend(self, values: npt.NDArray[Any]) -> None:
+        """Append an array of the same dtype."""
+        self._bytes += memoryview(np.ascontiguousarray(values)).cast("B")
+
+    def array(self) -> Any:
+        """Return the elements, in the memory that holds them."""
+        if not self._bytes:
+            return np.empty(0, self._dtype)
+        return np.frombuffer(self._bytes, self._dtype)
+
+
 def row_of(indptr: npt.NDArray[np.integer[Any]], entry: int) -> int:
     """Return the row that an entry belongs to."""
     return int(np.searchsorted(indptr, entry, side="right")) - 1
@@ -246,6 +281,8 @@ def check_weights(
 ) -> Weights:
     """Return flat weights as float64; `indptr` is that of the rows from `first_row`.
 
+    The result may be read-only.
+
     Raises
     ------
     TypeError
@@ -253,6 +290,20 @@ def check_weights(
     ValueError
         If a weight is not finite.
     """
+    try:
+        values = np.frombuffer(struct.pack(f"{len(weights)}d", *weights))
+        exact = ((values == 0) | (values == 1)).any()
+    except struct.error:
+        exact = True
+    if exact:  # perhaps bools, or what is no number at all
+        values = _slowly_checked(column, weights, indptr, first_row)
+    check_finite(column, values, indptr, first_row)
+    return values
+
+
+def _slowly_checked(
+    column: Column, weights: Sequence[Any], indptr: Indptr, first_row: int
+) -> Weights:
     types = set(map(type, weights))
     bad = {t for t in types if t is bool or not issubclass(t, Real | Decimal)}
     if bad:
@@ -263,7 +314,6 @@ def check_weights(
         values = np.fromiter(weights, np.float64, len(weights))
     except (OverflowError, ValueError):
         values = np.fromiter(map(_to_float, weights), np.float64, len(weights))
-    check_finite(column, values, indptr, first_row)
     return values
 
 
@@ -327,7 +377,7 @@ def to_csr(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
     Parameters
     ----------
     bags : Bags
-        Its weights may be sorted in place.
+        Its arrays are used up: they may be part of the result, or be overwritten.
     columns : array of int32, shape (n_labels,)
         Column of every distinct label; negative: the label is dropped.
     n_columns : int
@@ -350,7 +400,8 @@ def to_csr(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
     weights, indptr = bags.weights, bags.indptr
     if bags.is_canonical and np.array_equal(columns, np.arange(n_columns)):
         return _canonical(bags, n_columns)
-    entries = columns[bags.codes]
+    # "clip" only because the default would buffer the output; no code is out of range.
+    entries = np.take(columns, bags.codes, out=bags.codes, mode="clip")
     if len(columns) and columns.min() < 0:
         keep = entries >= 0
         before = row_pointer(keep)
@@ -368,7 +419,8 @@ def to_csr(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
         out.sum_duplicates()
         return out
     out.sum_duplicates()
-    out.eliminate_zeros()
+    if np.count_nonzero(out.data) < out.nnz:
+        out.eliminate_zeros()
     return out
 
 

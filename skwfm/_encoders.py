@@ -353,7 +353,11 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
             of hashed labels ``"<hash 17>"``.
         """
         check_is_fitted(self)
-        X = sp.csr_matrix(check_array(X, accept_sparse="csr", ensure_min_samples=0))
+        X = sp.csr_matrix(
+            check_array(
+                X, accept_sparse="csr", ensure_min_samples=0, ensure_min_features=0
+            )
+        )
         if X.shape[1] != len(self.fields_):
             raise ValueError(
                 f"X has {X.shape[1]} columns, expected the {len(self.fields_)} that "
@@ -399,8 +403,8 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         given = self._given_categories()
         self._forms, self._vocabularies, blocks = [], [], []
         columns = self._read(table, [None] * len(given))
-        for name, labels, bags in zip(self.field_names_, given, columns, strict=True):
-            vocabulary, bags = self._learn(bags, labels, name)
+        for name, labels in zip(self.field_names_, given, strict=True):
+            vocabulary, bags = self._learn(next(columns), labels, name)
             self._forms.append(bags.form)
             self._vocabularies.append(vocabulary)
             if encode:
@@ -508,10 +512,9 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         names = [f"x{i}" for i in range(len(cells))] if names is None else names
         spelling = Spelling(self.sep, self.weight_sep, self.quotechar)
         for pair, form in zip(self._pairs, forms, strict=True):
-            bags = _read_field(cells, names, pair, spelling, form)
-            if self.duplicates == "error":
-                check_unique(Column(cells[pair[0]], names[pair[0]]), bags)
-            yield bags
+            # Not in a variable, so that the bags are gone as soon as they are used.
+            unique = self.duplicates == "error"
+            yield _read_field(cells, names, pair, spelling, form, unique)
 
     def _block(
         self, vocabulary: Vocabulary | HashedLabels, bags: Bags, name: str
@@ -552,10 +555,20 @@ def _check_not_empty(table: Any) -> None:
 
 
 def _read_field(
-    cells: list[Any], names: Any, pair: Pair, spelling: Spelling, form: Form | None
+    cells: list[Any],
+    names: Any,
+    pair: Pair,
+    spelling: Spelling,
+    form: Form | None,
+    unique: bool,
 ) -> Bags:
     """Read the columns of labels, and perhaps of weights, of one field."""
     i, j = pair
     if j is None:
-        return read_column(cells[i], names[i], spelling=spelling, form=form)
-    return read_pair((cells[i], cells[j]), (names[i], names[j]), spelling, form)
+        bags = read_column(cells[i], names[i], spelling=spelling, form=form)
+    else:
+        both = (cells[i], cells[j]), (names[i], names[j])
+        bags = read_pair(*both, spelling, form)
+    if unique:
+        check_unique(Column(cells[i], names[i]), bags)
+    return bags

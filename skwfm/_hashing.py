@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +53,7 @@ def label_hash(label: Any) -> int:
     --------
     >>> from skwfm._hashing import label_hash
     >>> label_hash("Drama") % 1000, label_hash(1) == label_hash(1.0)
-    (0, True)
+    (284, True)
     """
     digest = hashlib.blake2b(_spelling(label), digest_size=8).digest()
     return int.from_bytes(digest, "little")
@@ -80,10 +79,11 @@ def _spelling(label: Any) -> bytes:
 
 
 def _number(label: Any) -> str:
-    if math.isinf(label):
+    exact = label if hasattr(label, "as_integer_ratio") else float(label)
+    try:
+        top, bottom = exact.as_integer_ratio()
+    except OverflowError:
         return "inf" if label > 0 else "-inf"
-    exact = getattr(label, "as_integer_ratio", float(label).as_integer_ratio)
-    top, bottom = exact()
     return f"{top:x}/{bottom:x}"
 
 

@@ -165,7 +165,8 @@ def _read_weights(column: Column, spelling: Spelling) -> tuple[Weights, Indptr]:
     else:
         bags = [_split(column, row, v, spelling.sep) for row, v in enumerate(values)]
     indptr = row_pointer([len(bag) for bag in bags])
-    return check_weights(column, list(chain.from_iterable(bags)), indptr), indptr
+    weights = check_weights(column, list(chain.from_iterable(bags)), indptr)
+    return weights.copy(), indptr
 
 
 def _split(column: Column, row: int, value: Any, sep: str | None) -> list[Any]:

@@ -62,7 +62,8 @@ def scaled(
         raise ValueError(cell_error(name, row, weight, expected))
     out = sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
     out.has_canonical_format = True
-    out.eliminate_zeros()
+    if np.count_nonzero(data) < len(data):
+        out.eliminate_zeros()
     return out
 
 

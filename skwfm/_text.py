@@ -23,6 +23,7 @@ from skwfm._columns import (
     Bags,
     Codes,
     Column,
+    Flat,
     Form,
     Indptr,
     Numbering,
@@ -91,40 +92,41 @@ def read_values(
     if spelling.sep and set(map(type, values)) <= {str, type(None)}:
         parts = _number_texts(numbering, values, spelling)
     else:
-        parts = [
+        parts = (
             (numbering.codes(pieces, len(pieces)), sizes)
             for _, pieces, sizes in _pieces(column, values, spelling, _CHUNK)
-        ]
-    codes, sizes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return finish_pieces(
-        column, numbering.labels(), codes, row_pointer(sizes), spelling, form
-    )
+        )
+    codes, sizes = Flat(np.int32), Flat(np.int64)
+    for some_codes, some_sizes in parts:
+        codes.extend(some_codes)
+        sizes.extend(some_sizes)
+    indptr = row_pointer(sizes.array())
+    labels = numbering.labels()
+    return finish_pieces(column, labels, codes.array(), indptr, spelling, form)
 
 
 def _number_texts(
     numbering: Numbering, values: list[Any], spelling: Spelling
-) -> list[tuple[Codes, Any]]:
-    """Return the numbers of the raw pieces of text and how many a row has.
+) -> Iterator[tuple[Codes, Any]]:
+    """Yield the numbers of the raw pieces of text and how many a row has.
 
     The texts are joined with a piece between them that marks the end of a row: one
     split gives all pieces, and the marks among their numbers give the rows.
     """
     numbering.codes([_ROW_END], 1)  # gets the number 0
     joint = f"{spelling.sep}{_ROW_END}{spelling.sep}"
-    parts = []
     for start in range(0, len(values), _CHUNK):
         texts = ["" if v is None else v for v in values[start : start + _CHUNK]]
         whole = "".join(texts)
         if _ROW_END in whole or _is_special(whole, spelling):
             pieces, sizes = _split_texts(texts, spelling)
-            parts.append((numbering.codes(pieces, len(pieces)), sizes))
+            yield numbering.codes(pieces, len(pieces)), sizes
             continue
         pieces = joint.join(texts).split(spelling.sep)
         codes = numbering.codes(pieces, len(pieces))
         ends = np.flatnonzero(codes == 0)
         sizes = np.diff(np.concatenate([[-1], ends, [len(codes)]])) - 1
-        parts.append((codes[codes != 0], sizes))
-    return parts
+        yield codes[codes != 0], sizes
 
 
 def _read_single(column: Column, values: list[Any], form: Form | None) -> Bags:

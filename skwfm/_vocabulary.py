@@ -24,6 +24,7 @@ from skwfm._validation import cell_error
 __all__ = ["Limits", "Vocabulary", "pairs_of"]
 
 _UNKNOWN, _DROPPED = -2, -1
+_CHUNK = 2**20
 _INFREQUENT = "<infrequent>"
 
 
@@ -207,14 +208,19 @@ def _look_up(index: dict[Any, int], keys: Sequence[Any], unknown: int) -> Codes:
 
 def _row_counts(bags: Bags) -> npt.NDArray[np.int64]:
     """Return in how many rows every label of canonical bags is."""
-    return np.bincount(bags.codes, minlength=len(bags.labels)).astype(np.int64)
+    counts = np.zeros(len(bags.labels), dtype=np.int64)
+    for start in range(0, len(bags.codes), _CHUNK):  # bincount copies to 64 bits
+        part = bags.codes[start : start + _CHUNK]
+        counts += np.bincount(part, minlength=len(counts))
+    return counts
 
 
 def _refuse_unknown(bags: Bags, unknown: npt.NDArray[np.bool_], name: object) -> None:
     """Raise for the first unknown label whose weights do not sum to 0 (absent)."""
     columns = np.where(unknown, np.arange(len(unknown), dtype=np.int32), -1)
     weights = None if bags.weights is None else bags.weights.copy()
-    held = to_csr(bags._replace(weights=weights), columns, len(columns))
+    copy = bags._replace(codes=bags.codes.copy(), weights=weights)
+    held = to_csr(copy, columns, len(columns))
     if held.nnz:
         row, label = row_of(held.indptr, 0), bags.labels[held.indices[0]]
         expected = "a label seen in fit, or handle_unknown='ignore'"
