@@ -229,11 +229,11 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
         memories[name] = measure(name, n_rows)
         ratio = statistics.median(r["ratio"] for r in rows if r["case"] == name)
         print(f"{name}: {ratio:.1f} times as fast, {memories[name]}", flush=True)
-    times = pd.DataFrame(rows)
-    text = report(times, memories)
-    if not options.quick:
-        times.round(4).to_csv(options.output / "encoders.csv", index=False)
-        (options.output / "encoders.md").write_text(text, encoding="utf-8")
+        times = pd.DataFrame(rows)
+        text = report(times, memories)
+        if not options.quick:
+            times.round(4).to_csv(options.output / "encoders.csv", index=False)
+            (options.output / "encoders.md").write_text(text, encoding="utf-8")
     return times
 
 

@@ -202,7 +202,7 @@ class Flat:
 
     def extend(self, values: npt.NDArray[Any]) -> None:
         """Append an array of the same dtype."""
-        self._bytes += memoryview(np.ascontiguousarray(values)).cast("B")
+        self._bytes += values.tobytes()
 
     def array(self) -> Any:
         """Return the elements, in the memory that holds them."""
@@ -292,10 +292,11 @@ def check_weights(
     """
     try:
         values = np.frombuffer(struct.pack(f"{len(weights)}d", *weights))
-        exact = ((values == 0) | (values == 1)).any()
-    except struct.error:
-        exact = True
-    if exact:  # perhaps bools, or what is no number at all
+        perhaps = np.flatnonzero((values == 0) | (values == 1)).tolist()
+        good = not any(isinstance(weights[i], bool | np.bool_) for i in perhaps)
+    except struct.error:  # something is no number
+        good = False
+    if not good:
         values = _slowly_checked(column, weights, indptr, first_row)
     check_finite(column, values, indptr, first_row)
     return values

@@ -115,14 +115,17 @@ def _number_texts(
     """
     numbering.codes([_ROW_END], 1)  # gets the number 0
     joint = f"{spelling.sep}{_ROW_END}{spelling.sep}"
+    any_missing = None in values
     for start in range(0, len(values), _CHUNK):
-        texts = ["" if v is None else v for v in values[start : start + _CHUNK]]
-        whole = "".join(texts)
-        if _ROW_END in whole or _is_special(whole, spelling):
+        texts = values[start : start + _CHUNK]
+        if any_missing:
+            texts = ["" if text is None else text for text in texts]
+        whole = joint.join(texts)
+        if whole.count(_ROW_END) >= len(texts) or _is_special(whole, spelling):
             pieces, sizes = _split_texts(texts, spelling)
             yield numbering.codes(pieces, len(pieces)), sizes
             continue
-        pieces = joint.join(texts).split(spelling.sep)
+        pieces = whole.split(spelling.sep)
         codes = numbering.codes(pieces, len(pieces))
         ends = np.flatnonzero(codes == 0)
         sizes = np.diff(np.concatenate([[-1], ends, [len(codes)]])) - 1
