@@ -179,7 +179,7 @@ class Numbering:
 
 
 class Flat:
-    """An array that grows at its end; no second copy is made of what it holds.
+    """An array that grows at its end, kept in parts until it is asked for.
 
     Examples
     --------
@@ -193,22 +193,29 @@ class Flat:
     """
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._bytes = bytearray()
+        self._parts: list[npt.NDArray[Any]] = []
         self._dtype = np.dtype(dtype)
+        self._size = 0
 
     def __len__(self) -> int:
         """Return the number of elements."""
-        return len(self._bytes) // self._dtype.itemsize
+        return self._size
 
     def extend(self, values: npt.NDArray[Any]) -> None:
-        """Append an array of the same dtype."""
-        self._bytes += values.tobytes()
+        """Append an array, which must not be changed afterwards."""
+        self._parts.append(values)
+        self._size += len(values)
 
     def array(self) -> Any:
-        """Return the elements, in the memory that holds them."""
-        if not self._bytes:
-            return np.empty(0, self._dtype)
-        return np.frombuffer(self._bytes, self._dtype)
+        """Return the elements; they are gone from here."""
+        out = np.empty(self._size, self._dtype)
+        start, self._size = 0, 0
+        self._parts.reverse()
+        while self._parts:
+            part = self._parts.pop()
+            out[start : start + len(part)] = part
+            start += len(part)
+        return out
 
 
 def row_of(indptr: npt.NDArray[np.integer[Any]], entry: int) -> int:

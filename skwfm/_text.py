@@ -89,8 +89,10 @@ def read_values(
     if found == "weighted":
         return _read_weighted(column, values, spelling)
     numbering = Numbering()
-    if spelling.sep and set(map(type, values)) <= {str, type(None)}:
-        parts = _number_texts(numbering, values, spelling)
+    types = set(map(type, values))
+    if spelling.sep and types <= {str, type(None)}:
+        any_missing = type(None) in types
+        parts = _number_texts(numbering, values, spelling, any_missing)
     else:
         parts = (
             (numbering.codes(pieces, len(pieces)), sizes)
@@ -106,7 +108,7 @@ def read_values(
 
 
 def _number_texts(
-    numbering: Numbering, values: list[Any], spelling: Spelling
+    numbering: Numbering, values: list[Any], spelling: Spelling, any_missing: bool
 ) -> Iterator[tuple[Codes, Any]]:
     """Yield the numbers of the raw pieces of text and how many a row has.
 
@@ -115,7 +117,6 @@ def _number_texts(
     """
     numbering.codes([_ROW_END], 1)  # gets the number 0
     joint = f"{spelling.sep}{_ROW_END}{spelling.sep}"
-    any_missing = None in values
     for start in range(0, len(values), _CHUNK):
         texts = values[start : start + _CHUNK]
         if any_missing:
