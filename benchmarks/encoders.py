@@ -182,7 +182,9 @@ def report(times: pd.DataFrame, memories: dict[str, dict[str, float]]) -> str:
         f"of {N_LABELS:,} (Zipf, exponent {ZIPF}). CPU seconds, medians of "
         f"{times['round'].nunique()} turns; the ratio is that of one turn. Memory: "
         "peak over the input, in multiples of the output. Arrow columns are compared "
-        "with the same data as dicts. Written by `python -m benchmarks.encoders`.",
+        "with the same data as dicts. Memory that the process held free before is not "
+        "counted: the figures are lower bounds. Written by "
+        "`python -m benchmarks.encoders`.",
         "",
         "| cells | skwfm s | peer | peer s | ratio | to reach | memory |",
         "|---|---|---|---|---|---|---|",
