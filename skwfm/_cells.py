@@ -1,9 +1,8 @@
-"""One raw column -> labels, weights and a row pointer.
+"""One raw column -> distinct labels, codes, weights and a row pointer.
 
-A cell is the bag of one row: labels with a weight each. The bag of row i is
-``labels[indptr[i]:indptr[i + 1]]`` with the weights at the same places, not yet
-sorted or summed. Cost: C-level iteration over the labels plus one Python step per cell
-(per *distinct* cell for text); no object is made per (label, weight).
+A cell is the bag of one row: labels with a weight each, not yet sorted or summed. Cells
+are read some thousand at a time, so that what is made of them stays in the processor's
+cache: a C loop over the labels, and no object per (label, weight).
 
 What a cell may be, judged by its Python type:
 
@@ -25,52 +24,63 @@ takes every text as labels), so a row is read the same in whatever batch it come
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from typing import Any, NoReturn, TypeAlias
+from operator import itemgetter
+from typing import Any, NoReturn
 
-import narwhals.stable.v2 as nw
 import numpy as np
-import numpy.typing as npt
-import scipy.sparse as sp
 
-from skwfm._labels import (
+from skwfm._arrow import is_arrow, read_arrow, to_cells
+from skwfm._columns import (
     Bags,
+    Codes,
     Column,
+    Flat,
     Form,
+    Indptr,
+    Numbering,
+    Weights,
     check_labels,
     check_weights,
-    is_container,
-    is_missing_type,
+    row_pointer,
+    take_rows,
 )
+from skwfm._frames import Coded, array_values, as_table, table_columns
+from skwfm._labels import is_container, is_missing_type
+from skwfm._text import Spelling, read_values
 
-__all__ = ["Bags", "Form", "as_table", "read_column", "table_columns"]
+__all__ = [
+    "Bags",
+    "Form",
+    "Spelling",
+    "as_table",
+    "read_column",
+    "table_columns",
+    "without_missing",
+]
 
-_Indptr: TypeAlias = npt.NDArray[np.int64]
-
-# A finite decimal number; "nan", "inf" and "1_000", which float() takes, are text.
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# Cells at a time: their labels stay in the processor's cache.
+_CHUNK = 1024
 
 
 def read_column(
-    cells: Sequence[Any],
+    cells: Any,
     name: object,
     *,
-    sep: str | None = "|",
-    weight_sep: str | None = ":",
+    spelling: Spelling | None = None,
     form: Form | None = None,
 ) -> Bags:
     """Read the cells of one column.
 
     Parameters
     ----------
-    cells : sequence of length n_rows
+    cells : sequence of length n_rows, Coded, or Arrow array
         Not modified.
     name : object
         Name of the column in errors.
-    sep, weight_sep : str or None
-        Separators inside text cells; None means that text is not split there.
+    spelling : Spelling, optional
+        The separators inside text cells.
     form : {"bags", "plain", "weighted"} or None
         What the cells must be; None: find out.
 
@@ -87,21 +97,41 @@ def read_column(
     --------
     >>> from skwfm._cells import read_column
     >>> bags = read_column(["b:2|a:0.5", None, "a:1"], "genres")
-    >>> bags.labels, bags.weights, bags.indptr
-    (['b', 'a', 'a'], array([2. , 0.5, 1. ]), array([0, 2, 2, 3]))
+    >>> bags.labels, bags.codes
+    (['b', 'a'], array([0, 1, 1], dtype=int32))
+    >>> bags.weights, bags.indptr
+    (array([2. , 0.5, 1. ]), array([0, 2, 2, 3]))
     """
+    spelling = Spelling() if spelling is None else spelling
+    if is_arrow(cells):
+        found = read_arrow(Column(cells, name), spelling, form)
+        if isinstance(found, Bags):
+            return found
+        cells = to_cells(cells) if found is None else found
+    if isinstance(cells, Coded):
+        try:
+            bags = read_column(cells.values, name, spelling=spelling, form=form)
+        except (TypeError, ValueError):
+            cells = cells.cells()  # raises again, and names the row
+        else:
+            return take_rows(bags, cells.codes)
     column = Column(cells, name)
-    values, contained = _without_missing(column, form)
+    values, contained, types = without_missing(column, form)
     if contained:
-        return _read_containers(column, values)
-    return _read_values(column, values, sep, weight_sep, form)
+        return _read_containers(column, values, types)
+    return read_values(column, values, spelling, form)
 
 
-def _without_missing(column: Column, form: Form | None) -> tuple[list[Any], bool]:
-    """Replace missing cells by None; tell whether the others are containers."""
+def without_missing(
+    column: Column, form: Form | None
+) -> tuple[list[Any], bool, set[type]]:
+    """Replace missing cells by None; tell whether the others are containers.
+
+    The third result is the types of the cells that were passed.
+    """
     types = set(map(type, column.cells))
     single = {t for t in types if not is_container(t)}
-    values = list(column.cells)
+    values = column.cells if isinstance(column.cells, list) else list(column.cells)
     if single - {str, int, bool, type(None)}:
         missing = {t for t in types if is_missing_type(t)}
         values = [
@@ -112,12 +142,14 @@ def _without_missing(column: Column, form: Form | None) -> tuple[list[Any], bool
     contained = first not in single if form is None else form == "bags"
     if contained or types != single:
         _check_one_form(column, values, single, contained)
-    return values, contained
+    return values, contained, types
 
 
 def _check_one_form(
     column: Column, values: list[Any], single: set[type], contained: bool
 ) -> None:
+    if contained and single <= {type(None)}:
+        return
     expected = "a list, set, dict or array" if contained else "a single label or text"
     for row, value in enumerate(values):
         if value is not None and (type(value) in single) == contained:
@@ -126,235 +158,167 @@ def _check_one_form(
             )
 
 
-def _row_pointer(bags: list[Any]) -> _Indptr:
-    indptr = np.zeros(len(bags) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, bags), np.int64, len(bags)), out=indptr[1:])
-    return indptr
-
-
-# --- single values and text ---------------------------------------------------------
-
-
-def _read_values(
-    column: Column,
-    values: list[Any],
-    sep: str | None,
-    weight_sep: str | None,
-    form: Form | None,
-) -> Bags:
-    if form != "weighted" and not any(map(_is_text, values)):
-        return _read_single(column, values, form)
-    bags = _split_values(values, sep)
-    indptr = _row_pointer(bags)
-    labels = check_labels(column, list(chain.from_iterable(bags)), indptr)
-    if form is None and labels:
-        marked = weight_sep and any(_is_text(x) and weight_sep in x for x in labels)
-        form = _text_form(column, bags, str(weight_sep)) if marked else "plain"
-    if form != "weighted":
-        return Bags(labels, np.ones(len(labels)), indptr, form)
-    return _read_weighted(column, bags, indptr, str(weight_sep))
-
-
-def _read_single(column: Column, values: list[Any], form: Form | None) -> Bags:
-    """Read cells of which none is text."""
-    labels = [value for value in values if value is not None]
-    counts = np.fromiter((value is not None for value in values), bool, len(values))
-    indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    labels = check_labels(column, labels, indptr)
-    return Bags(
-        labels, np.ones(len(labels)), indptr, form or ("plain" if labels else None)
-    )
-
-
-def _split_values(values: list[Any], sep: str | None) -> list[tuple[Any, ...]]:
-    """Split text (every distinct text once); other values are bags of one label."""
-    texts = set(filter(_is_text, values))
-    parts: dict[Any, tuple[str, ...]] = {text: _split(text, sep) for text in texts}
-    parts[None] = ()
-    if all(value is None or _is_text(value) for value in values):
-        return list(map(parts.__getitem__, values))
-    return [
-        parts[value] if value is None or _is_text(value) else (value,)
-        for value in values
-    ]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _split(text: str, sep: str | None) -> tuple[str, ...]:
-    pieces = text.split(sep) if sep else (text,)
-    return tuple(filter(None, map(str.strip, pieces)))
-
-
-def _text_form(column: Column, bags: list[tuple[Any, ...]], weight_sep: str) -> Form:
-    """Decide whether text carries weights: all labels of the column, or none."""
-    first = next(bag for bag in bags if bag)
-    if all(_weight_text(part, weight_sep) for part in first):
-        return "weighted"  # the reader refuses labels without a weight
-    for row, bag in enumerate(bags):
-        if any(_weight_text(part, weight_sep) for part in bag):
-            _fail_half_weighted(column, row, weight_sep)
-    return "plain"
-
-
-def _fail_half_weighted(column: Column, row: int, weight_sep: str) -> NoReturn:
-    column.fail(
-        row,
-        f"a number after {weight_sep!r} for every label of the column or for none; "
-        f"pass weight_sep=None if {weight_sep!r} is part of the labels",
-    )
-
-
-def _weight_text(part: Any, weight_sep: str) -> str | None:
-    """Return what follows the last separator if it is a number."""
-    if not isinstance(part, str) or weight_sep not in part:
-        return None
-    number = part.rpartition(weight_sep)[2]
-    return number if _NUMBER.fullmatch(number) else None
-
-
-def _read_weighted(
-    column: Column, bags: list[tuple[Any, ...]], indptr: _Indptr, weight_sep: str
-) -> Bags:
-    labels: dict[Any, str] = {}
-    weights: dict[Any, float] = {}
-    for row, bag in enumerate(bags):
-        for part in bag:
-            if part in labels:
-                continue
-            number = _weight_text(part, weight_sep)
-            if number is None:
-                _fail_half_weighted(column, row, weight_sep)
-            labels[part] = part[: -len(number) - len(weight_sep)].strip()
-            weights[part] = float(number)
-            if not labels[part]:
-                column.fail(row, f"a label before every {weight_sep!r}")
-    parts = list(chain.from_iterable(bags))
-    checked = check_weights(column, [weights[part] for part in parts], indptr)
-    return Bags([labels[part] for part in parts], checked, indptr, "weighted")
-
-
 # --- containers ---------------------------------------------------------------------
 
 
-def _read_containers(column: Column, values: list[Any]) -> Bags:
+def _read_containers(column: Column, values: list[Any], types: set[type]) -> Bags:
     """Read lists, sets, arrays (weight 1), lists of pairs and dicts."""
-    as_bag = {t: _unwrapper(t) for t in set(map(type, values))}
-    bags = [as_bag[type(value)](value) for value in values]
-    for row, bag in enumerate(bags):
-        if not hasattr(bag, "__len__"):  # a 0-d array
-            column.fail(row, "a list, set, dict or 1-D array of labels", TypeError)
-    indptr = _row_pointer(bags)
-    labels = list(chain.from_iterable(bags))
-    weights: list[Any] | None = None
-    if any(issubclass(t, Mapping) for t in as_bag):
-        weights = list(chain.from_iterable(map(_weights_of, bags)))
-    if any(issubclass(t, tuple) for t in set(map(type, labels))):
-        labels, weights = _unzip_pairs(column, bags)
-    labels = check_labels(column, labels, indptr)
-    if weights is None:
-        return Bags(labels, np.ones(len(labels)), indptr, "bags")
-    return Bags(labels, check_weights(column, weights, indptr), indptr, "bags")
+    single = {t for t in types if not is_container(t)}
+    mappings = any(issubclass(t, Mapping) for t in types - single)
+    arrays = {t for t in types - single if hasattr(t, "__array__")}
+    numbering = Numbering()
+    flat = _FlatBags()
+    for start in range(0, len(values), _CHUNK):
+        bags = values[start : start + _CHUNK]
+        if single:
+            empty: Any = {} if mappings else ()
+            bags = [empty if bag is None else bag for bag in bags]
+        if arrays:
+            bags = [array_values(b) if type(b) in arrays else b for b in bags]
+        sizes = _sizes(column, bags, start)
+        chunk = _Chunk(column, numbering, bags, row_pointer(sizes), start)
+        found = chunk.read_weighted() if mappings else chunk.read()
+        flat.extend(sizes, *found)
+    indptr, codes, weights = flat.arrays()
+    labels = check_labels(column, numbering.labels(), codes, indptr)
+    return Bags(labels, codes, weights, indptr, "bags")
 
 
-def _unwrapper(cell_type: type) -> Callable[[Any], Any]:
-    """Return what turns a cell of a type into something to iterate over."""
-    if cell_type is type(None):
-        return lambda cell: ()
-    return _array_values if hasattr(cell_type, "__array__") else lambda cell: cell
+class _FlatBags:
+    """Sizes, codes and weights as they come, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._sizes, self._codes = Flat(np.int64), Flat(np.int32)
+        self._weights: Flat | None = None
+
+    def extend(self, sizes: Any, codes: Codes, weights: Weights | None) -> None:
+        if weights is not None and self._weights is None:
+            self._weights = Flat(np.float64)
+            self._weights.extend(np.ones(len(self._codes)))
+        self._sizes.extend(sizes)
+        self._codes.extend(codes)
+        if self._weights is not None:
+            self._weights.extend(np.ones(len(codes)) if weights is None else weights)
+
+    def arrays(self) -> tuple[Indptr, Codes, Weights | None]:
+        weights = None if self._weights is None else self._weights.array()
+        return row_pointer(self._sizes.array()), self._codes.array(), weights
 
 
-def _array_values(array: Any) -> Any:
-    """Return the elements of an array as Python values (dates as they are)."""
-    values = np.asarray(array)
-    return list(values) if values.dtype.kind in "mM" else values.tolist()
+def _sizes(column: Column, bags: list[Any], first_row: int) -> Any:
+    try:
+        return np.fromiter(map(len, bags), np.int64, len(bags))
+    except TypeError:
+        for row, bag in enumerate(bags):
+            if not hasattr(bag, "__len__"):  # a 0-d array
+                expected = "a list, set, dict or 1-D array of labels"
+                column.fail(first_row + row, expected, TypeError)
+        raise
+
+
+class _Chunk:
+    """Some neighbouring containers of a column, none of them an array or None."""
+
+    def __init__(
+        self,
+        column: Column,
+        numbering: Numbering,
+        bags: list[Any],
+        indptr: Indptr,
+        first_row: int,
+    ) -> None:
+        self.column = column
+        self.numbering = numbering
+        self.bags = bags
+        self.indptr = indptr
+        self.first_row = first_row
+        self.size = int(indptr[-1])
+
+    def read(self) -> tuple[Codes, Weights | None]:
+        """Read lists of labels or of pairs; codes, and weights if there are any."""
+        first = next((label for bag in self.bags for label in bag), None)
+        if isinstance(first, tuple):
+            return self._read_pairs()
+        return self._codes_of_labels() or self._read_slowly()
+
+    def read_weighted(self) -> tuple[Codes, Weights | None]:
+        """Read dicts, and lists among them."""
+        found = self._codes_of_labels()
+        if found is None:
+            return self._read_slowly()
+        all_dicts = set(map(type, self.bags)) == {dict}
+        weights = map(dict.values if all_dicts else _weights_of, self.bags)
+        return found[0], self._check_weights(list(chain.from_iterable(weights)))
+
+    def _codes_of_labels(self) -> tuple[Codes, None] | None:
+        """Return the numbers of all labels; None for tuples and what has no hash."""
+        before = len(self.numbering)
+        try:
+            codes = self.numbering.codes(self._labels, self.size)
+        except TypeError:
+            return None
+        if any(map(_is_tuple, self._labels_since(before))):
+            self.numbering.forget(before)
+            return None
+        return codes, None
+
+    def _labels(self) -> Iterable[Any]:
+        return chain.from_iterable(self.bags)
+
+    def _labels_since(self, before: int) -> Iterable[Any]:
+        """Return the new labels, of which the keys of bools look like tuples."""
+        new = self.numbering.newest(before)
+        return self._labels() if any(map(_is_tuple, new)) else new
+
+    def _read_pairs(self) -> tuple[Codes, Weights | None]:
+        flat = list(self._labels())
+        types = set(map(type, flat))
+        if not all(issubclass(t, tuple) for t in types) or set(map(len, flat)) != {2}:
+            return self._read_slowly()
+        try:
+            codes = self.numbering.codes(lambda: map(itemgetter(0), flat), self.size)
+        except TypeError:
+            return self._read_slowly()
+        return codes, self._check_weights(list(map(itemgetter(1), flat)))
+
+    def _check_weights(self, weights: Sequence[Any]) -> Weights:
+        return check_weights(self.column, weights, self.indptr, self.first_row)
+
+    def _read_slowly(self) -> tuple[Codes, Weights | None]:
+        """Read any bags one by one; cells that cannot be read end here."""
+        labels: list[Any] = []
+        weights: list[Any] = []
+        for row, bag in enumerate(self.bags):
+            pairs = [] if isinstance(bag, Mapping) else list(filter(_is_tuple, bag))
+            if pairs and (len(pairs) < len(bag) or any(len(p) != 2 for p in pairs)):
+                expected = "only labels or only (label, weight) pairs"
+                self.column.fail(self.first_row + row, expected, TypeError)
+            labels.extend([pair[0] for pair in pairs] if pairs else bag)
+            weights.extend([pair[1] for pair in pairs] if pairs else _weights_of(bag))
+        try:
+            hash(tuple(labels))
+        except TypeError:
+            self._fail_label(labels)
+        if any(map(_is_tuple, labels)):
+            self._fail_label(labels)
+        codes = self.numbering.codes(labels, self.size)
+        return codes, self._check_weights(weights)
+
+    def _fail_label(self, labels: list[Any]) -> NoReturn:
+        for label, row in zip(
+            labels,
+            np.repeat(np.arange(len(self.bags)), np.diff(self.indptr)),
+            strict=True,
+        ):
+            if _is_tuple(label) or type(label).__hash__ is None:
+                expected = "labels that are hashable single values"
+                self.column.fail(self.first_row + int(row), expected, TypeError)
+        raise TypeError(f"Column {self.column.name!r} holds a label without a hash.")
 
 
 def _weights_of(bag: Any) -> Iterable[Any]:
     return bag.values() if isinstance(bag, Mapping) else repeat(1.0, len(bag))
 
 
-def _unzip_pairs(column: Column, bags: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Take lists of pairs apart; none of them may be half pairs."""
-    labels: list[Any] = []
-    weights: list[Any] = []
-    for row, bag in enumerate(bags):
-        n_tuples = 0 if isinstance(bag, Mapping) else sum(map(_is_tuple, bag))
-        if n_tuples == 0:
-            labels.extend(bag)
-            weights.extend(_weights_of(bag))
-            continue
-        if n_tuples < len(bag) or any(len(pair) != 2 for pair in bag):
-            column.fail(row, "only labels or only (label, weight) pairs", TypeError)
-        labels.extend(pair[0] for pair in bag)
-        weights.extend(pair[1] for pair in bag)
-    return labels, weights
-
-
 def _is_tuple(item: Any) -> bool:
     return isinstance(item, tuple)
-
-
-# --- tables -------------------------------------------------------------------------
-
-
-def as_table(X: Any) -> Any:
-    """Return raw input as a data frame or a 2-D array; 1-D input is one column.
-
-    Raises
-    ------
-    TypeError
-        If `X` is sparse.
-    ValueError
-        If `X` is a 1-D array of numbers, complex, or of more than two dimensions.
-    """
-    if sp.issparse(X):
-        raise TypeError("Sparse data was passed as X, expected a dense table of cells.")
-    if nw.dependencies.is_into_dataframe(X):
-        return X
-    if nw.dependencies.is_into_series(X):
-        series = nw.from_native(X, series_only=True)
-        named = isinstance(series.name, str) and series.name
-        return series.to_frame().to_native() if named else _one_column(_cells_of(X))
-    if hasattr(X, "__array__") and not hasattr(X, "to_pylist"):
-        return _as_matrix(np.asarray(X))
-    if isinstance(X, str) or not hasattr(X, "__len__"):
-        raise ValueError(f"X={X!r}: expected a data frame, a 2-D array or a list.")
-    return _one_column(_cells_of(X))
-
-
-def _as_matrix(X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if X.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported\n{X}\n")
-    if X.ndim == 1 and X.dtype.kind in "OUST":
-        return X.reshape(-1, 1)
-    if X.ndim != 2:
-        raise ValueError(  # the words of sklearn.utils.check_array
-            f"Expected 2D array, got {X.ndim}D array instead:\narray={X}.\n"
-            "Reshape your data either using array.reshape(-1, 1) if your data has a "
-            "single feature or array.reshape(1, -1) if it contains a single sample."
-        )
-    return X
-
-
-def _one_column(cells: Sequence[Any]) -> npt.NDArray[np.object_]:
-    column = np.empty(len(cells), dtype=object)
-    column[:] = cells
-    return column.reshape(-1, 1)
-
-
-def table_columns(table: Any) -> list[list[Any]]:
-    """Return the cells of every column of what :func:`as_table` returned."""
-    if isinstance(table, np.ndarray):
-        return [_array_values(column) for column in table.T]
-    frame = nw.from_native(table, eager_only=True)
-    return [_cells_of(column.to_native()) for column in frame.iter_columns()]
-
-
-def _cells_of(column: Any) -> list[Any]:
-    for method in ("to_pylist", "to_list"):
-        if hasattr(column, method):
-            return list(getattr(column, method)())
-    return list(column)

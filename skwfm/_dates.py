@@ -25,9 +25,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skwfm._cells import table_columns
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
+from skwfm._frames import plain_cells
 from skwfm._labels import is_container, is_missing
 from skwfm._validation import cell_error, check_table_shape, parts_error
 
@@ -283,7 +283,7 @@ def _columns(X: Any) -> Iterator[Any]:
         if isinstance(column.dtype, nw.Date | nw.Datetime):
             yield _typed_seconds(column)
         else:
-            yield table_columns(column.to_frame().to_native())[0]
+            yield plain_cells(column.to_frame().to_native())[0]
 
 
 def _typed_seconds(column: Any) -> _Dates:

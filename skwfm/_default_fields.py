@@ -16,9 +16,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from skwfm._cells import table_columns
 from skwfm._dates import DateEncoder
 from skwfm._encoders import WeightedMultiLabelEncoder
+from skwfm._frames import plain_cells
 from skwfm._labels import is_container, is_missing
 from skwfm._numbers import SplineEncoder
 from skwfm._validation import check_unique_names, no_default_error
@@ -107,7 +107,7 @@ def _frame_kinds(X: Any) -> Iterator[tuple[Any, object, _Kind]]:
     for position, column in enumerate(frame.iter_columns()):
         kind = _dtype_kind(column.dtype)
         if kind is None:
-            kind = _cells_kind(table_columns(column.to_frame().to_native())[0])
+            kind = _cells_kind(plain_cells(column.to_frame().to_native())[0])
         yield (column.name if by_name else position), column.name, kind
 
 

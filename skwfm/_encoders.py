@@ -1,14 +1,15 @@
-"""Vocabulary, unknown labels and weight scaling: bags of labels -> CSR.
+"""Bags of labels -> CSR: the estimator.
 
-Entry (i, j) is the scaled sum of the weights that row i gives to label j; the columns
-of one input column lie side by side and form one field. The steps, each in its module:
-read the cells (`_cells`), look the labels up (`_vocabulary`), scale the weights
-(`_scaling`). The fitted state is the labels and one dictionary of them per column.
+Entry (i, j) is the scaled sum of the weights that row i gives to label j. The steps,
+each in its module: take the table apart (`_frames`), read the cells (`_cells`, `_text`,
+`_arrow`, `_pairs`), look the labels up (`_vocabulary`, `_hashing`), scale the weights
+(`_scaling`). Columns are read and encoded one after the other, so that at most one is
+held as bags. The fitted state is the labels and one dictionary of them per column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -24,11 +25,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skwfm._cells import as_table, read_column, table_columns
+from skwfm._cells import Spelling, as_table, read_column, table_columns
+from skwfm._columns import Bags, Column, Form, check_unique, sorted_bags
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
-from skwfm._labels import Bags, Form, keys_of
+from skwfm._hashing import HashedLabels
+from skwfm._labels import keys_of
+from skwfm._pairs import Pair, read_pair, resolve_pairs
 from skwfm._scaling import Normalize, WeightTransform, scaled
+from skwfm._validation import check_table_shape
 from skwfm._vocabulary import Limits, Vocabulary
 
 __all__ = ["WeightedMultiLabelEncoder"]
@@ -44,10 +49,17 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    categories : "auto" or list of array-like, default="auto"
-        The labels of every input column, in the order of the output columns.
-        ``"auto"``: the labels seen in `fit`, sorted by kind (number, text, ...) and
-        value. With explicit categories, labels outside them count as unknown.
+    categories : "auto", "hash" or list of array-like, default="auto"
+        Which label has which output column:
+
+        - ``"auto"``: the labels seen in `fit`, sorted by kind (number, text, ...) and
+          value.
+        - list: the labels of every field, in the order of the output columns. Labels
+          outside them count as unknown.
+        - ``"hash"``: every label goes to one of `n_hash_features` columns by its hash,
+          see Notes. No label is unknown, and labels may share a column.
+    n_hash_features : int, default=2**18
+        Output columns per field for ``categories="hash"``.
     min_frequency : int, float in (0, 1) or None, default=None
         Labels held by fewer rows (int) or a smaller share of the rows (float) of
         `fit` are rare: they get no column of their own.
@@ -70,31 +82,45 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
     weight_transform : "log1p", callable or None, default=None
         Function of the summed weights, applied before `normalize`. A callable gets a
         1-D float64 array and must work on every element alone.
+    duplicates : {"sum", "error"}, default="sum"
+        What a label that occurs twice in a cell means: the sum of its weights, or a
+        ValueError. Entries of weight 0 do not count.
+    weights : dict or None, default=None
+        Columns whose weights stand in another column, ``{"tags": "tag_counts"}``, by
+        name or position. In every row the two cells hold as many labels as weights,
+        as lists, tuples, arrays, delimited text or single values. Both columns make
+        one field, with the name of the column of labels.
     sep : str or None, default="|"
         Separator of labels inside text; None: every text is one label.
     weight_sep : str or None, default=":"
         Separator of label and weight inside text, at its last occurrence and only
         before a decimal number. All text labels of a column must have a weight, or
         none of them; None: text never carries weights.
+    quotechar : str of length 1 or None, default=None
+        Character around labels in text that hold a separator: ``'"a|b"|c'`` are two
+        labels. Inside it is doubled; it is a letter like others where a label does not
+        start with it. None: there is no such character.
     dtype : {np.float32, np.float64}, default=np.float32
         Type of the output.
 
     Attributes
     ----------
     categories_ : list of array of shape (n_labels,)
-        Labels with a column of their own, per input column. Arrays of numbers or bools
-        where all labels are of one such type, of objects otherwise.
+        Labels with a column of their own, per field, in the order of the columns.
+        Arrays of numbers or bools where all labels are of one such type, of objects
+        otherwise; empty for ``categories="hash"``.
     infrequent_categories_ : list of array
-        Rare labels, per input column, sorted.
+        Rare labels, per field, sorted.
     n_features_in_ : int
         Number of input columns.
     feature_names_in_ : array of shape (n_features_in_,)
         Names of the input columns, where `fit` got names that are all strings. A
         Series with a name is a data frame of one column.
     fields_ : array of int32, shape (n_features_out,)
-        Input column of every output column.
-    field_names_ : tuple of str, length n_features_in_
-        Names of the input columns, ``"x0"``, ``"x1"``, ... without names.
+        Field of every output column.
+    field_names_ : tuple of str, length n_fields
+        Names of the input columns (those of weights aside), ``"x0"``, ``"x1"``, ...
+        without names.
 
     See Also
     --------
@@ -104,10 +130,22 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    A label that occurs twice in a cell has the sum of its weights; a weight 0 is the
-    same as the label being absent, also for `fit`. Labels are the same if they are
-    equal and of one kind: 1 and 1.0 are, 1, "1" and True are not. A 1-D input (Series,
-    list, array of objects or text) is one column of cells, a list of lists included.
+    A weight 0 is the same as the label being absent, also for `fit`. Labels are the
+    same if they are equal and of one kind: 1 and 1.0 are, 1, "1" and True are not. A
+    1-D input (Series, list, array of objects or text) is one column of cells, a list of
+    lists included. Arrow and polars columns of lists, maps and lists of structs with
+    two fields are read without a Python object per label.
+
+    The columns of a field lie side by side after `fit`. `partial_fit` puts new labels
+    after *all* columns, so that no column ever changes its number or its meaning.
+
+    The hash is BLAKE2b (RFC 7693) with a digest of 8 bytes and no key, read as a
+    little-endian integer, modulo `n_hash_features`. It is taken of ``"t"`` and the text
+    in UTF-8 for text; of ``"n"`` and the exact fraction in lowest terms and lower-case
+    hexadecimal for numbers (``"n1/1"`` for 1 and 1.0, ``"n-1/2"`` for -0.5); of
+    ``"b1"`` or ``"b0"`` for bools; of ``"y"`` and the bytes for bytes; of ``"d"`` and
+    the ISO format for dates and times (in UTC if they have a zone). It is the same on
+    every machine and in every version.
 
     Examples
     --------
@@ -125,7 +163,8 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict[str, Any] = {
-        "categories": [StrOptions({"auto"}), list],
+        "categories": [StrOptions({"auto", "hash"}), list],
+        "n_hash_features": [Interval(Integral, 1, 2**31 - 1, closed="both")],
         "min_frequency": [
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="neither"),
@@ -135,32 +174,43 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         "handle_unknown": [StrOptions({"ignore", "error", "infrequent"})],
         "normalize": [StrOptions({"l1", "l2", "sqrt", "max"}), None],
         "weight_transform": [StrOptions({"log1p"}), callable, None],
+        "duplicates": [StrOptions({"sum", "error"})],
+        "weights": [dict, None],
         "sep": [str, None],
         "weight_sep": [str, None],
+        "quotechar": [str, None],
         "dtype": "no_validation",  # checked in fit: numpy takes many spellings
     }
 
     def __init__(
         self,
         *,
-        categories: Literal["auto"] | list[Any] = "auto",
+        categories: Literal["auto", "hash"] | list[Any] = "auto",
+        n_hash_features: int = 2**18,
         min_frequency: float | None = None,
         max_categories: int | None = None,
         handle_unknown: Literal["ignore", "error", "infrequent"] = "ignore",
         normalize: Normalize | None = None,
         weight_transform: WeightTransform | None = None,
+        duplicates: Literal["sum", "error"] = "sum",
+        weights: dict[Any, Any] | None = None,
         sep: str | None = "|",
         weight_sep: str | None = ":",
+        quotechar: str | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.categories = categories
+        self.n_hash_features = n_hash_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
         self.handle_unknown = handle_unknown
         self.normalize = normalize
         self.weight_transform = weight_transform
+        self.duplicates = duplicates
+        self.weights = weights
         self.sep = sep
         self.weight_sep = weight_sep
+        self.quotechar = quotechar
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -186,6 +236,57 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         self._fit(X)
         return self
 
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Add the labels of more rows to those already known.
+
+        New labels get columns after all columns there are, sorted within the call, so
+        that a model of the old columns stays right: `fields_` tells the field of each.
+        With explicit or hashed categories nothing is learned. The first call is `fit`.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_samples, n_columns), or 1-D
+            The cells. Not modified.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `min_frequency` or `max_categories` is set, or was in `fit`: which labels
+            are rare is known only after all rows. Take ``categories="hash"``, or a list
+            of categories.
+        TypeError, ValueError
+            As in `fit`; nothing is learned then.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedMultiLabelEncoder
+        >>> encoder = WeightedMultiLabelEncoder()
+        >>> encoder = encoder.partial_fit([["b"], ["c"]]).partial_fit([["a", "c"]])
+        >>> encoder.get_feature_names_out()
+        array(['x0=b', 'x0=c', 'x0=a'], dtype=object)
+        """
+        is_first = not hasattr(self, "fields_")
+        if self._has_limits() or not (is_first or self._keeps_all_labels()):
+            raise ValueError(
+                f"partial_fit with min_frequency={self.min_frequency!r}, "
+                f"max_categories={self.max_categories!r}: which labels are rare is "
+                "known only after all rows. Call fit, or set categories to a list or "
+                "'hash'."
+            )
+        if is_first:
+            return self.fit(X)
+        self._validate_params()
+        self._check_settings()
+        table = validate_data(self, as_table(X), reset=False, skip_check_array=True)
+        self._grow(list(self._read(table, self._forms)))
+        return self
+
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> FieldCSR:
         """Learn the labels and encode the same rows, reading the cells once.
 
@@ -204,7 +305,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         """
         if fit_params:
             raise TypeError(f"fit got unexpected parameters: {sorted(fit_params)}.")
-        return self._encode(self._fit(X))
+        return self._stack(self._fit(X, encode=True))
 
     def transform(self, X: Any) -> FieldCSR:
         """Encode rows; each row on its own, whatever else is in `X`.
@@ -227,7 +328,15 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table = validate_data(self, as_table(X), reset=False, skip_check_array=True)
-        return self._encode(self._read(table, self._forms))
+        bags = self._read(table, self._forms)
+        return self._stack(
+            [
+                self._block(vocabulary, column, name)
+                for vocabulary, column, name in zip(
+                    self._vocabularies, bags, self.field_names_, strict=True
+                )
+            ]
+        )
 
     def inverse_transform(self, X: Any) -> list[list[list[tuple[Any, float]]]]:
         """Return the labels and weights of encoded rows.
@@ -240,20 +349,26 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         list
-            For every input column a list of the rows, each a list of (label, weight).
-            The label of the infrequent bucket is ``"<infrequent>"``.
+            For every field a list of the rows, each a list of (label, weight).
+            The label of the infrequent bucket is ``"<infrequent>"``, that of a column
+            of hashed labels ``"<hash 17>"``.
         """
         check_is_fitted(self)
-        X = sp.csr_matrix(check_array(X, accept_sparse="csr", ensure_min_samples=0))
+        X = sp.csr_matrix(
+            check_array(
+                X, accept_sparse="csr", ensure_min_samples=0, ensure_min_features=0
+            )
+        )
         if X.shape[1] != len(self.fields_):
             raise ValueError(
                 f"X has {X.shape[1]} columns, expected the {len(self.fields_)} that "
                 "transform returns."
             )
-        ends = np.cumsum([v.n_columns for v in self._vocabularies])
         return [
-            vocabulary.decode(X[:, end - vocabulary.n_columns : end])
-            for end, vocabulary in zip(ends, self._vocabularies, strict=True)
+            vocabulary.decode(X[:, columns])
+            for columns, vocabulary in zip(
+                self._columns, self._vocabularies, strict=True
+            )
         ]
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
@@ -269,40 +384,87 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         array of object, shape (n_features_out,)
         """
         check_is_fitted(self)
-        columns = _check_feature_names_in(self, input_features)
-        names = [
-            f"{column}={text}"
-            for column, vocabulary in zip(columns, self._vocabularies, strict=True)
-            for text in vocabulary.texts()
-        ]
-        return np.array(names, dtype=object)
+        inputs = _check_feature_names_in(self, input_features)
+        names = np.empty(len(self.fields_), dtype=object)
+        for (i, _), columns, vocabulary in zip(
+            self._pairs, self._columns, self._vocabularies, strict=True
+        ):
+            names[columns] = [f"{inputs[i]}={text}" for text in vocabulary.texts()]
+        return names
 
-    def _fit(self, X: Any) -> list[Bags]:
-        """Learn from the cells and return them as they were read."""
+    def _fit(self, X: Any, encode: bool = False) -> list[sp.csr_matrix]:
+        """Learn from the cells; return the block of every field if asked to."""
         self._validate_params()
         self._check_settings()
         table = validate_data(self, as_table(X), skip_check_array=True)
-        _check_not_empty(table)
-        self.field_names_ = tuple(map(str, _check_feature_names_in(self)))
-        bags = self._read(table, [None] * self.n_features_in_)
+        check_table_shape(table.shape, 1, type(self).__name__)
+        names = list(map(str, _check_feature_names_in(self)))
+        self._pairs = resolve_pairs(self.weights, names, self.n_features_in_)
+        self.field_names_ = tuple(names[i] for i, _ in self._pairs)
         given = self._given_categories()
-        limits = Limits(self.min_frequency, self.max_categories, self.handle_unknown)
-        self._forms = [b.form for b in bags]
-        self._vocabularies = [
-            Vocabulary.learn(b, labels, limits)
-            for b, labels in zip(bags, given, strict=True)
-        ]
+        self._forms, self._vocabularies, blocks = [], [], []
+        columns = self._read(table, [None] * len(given))
+        for name, labels in zip(self.field_names_, given, strict=True):
+            vocabulary, bags = self._learn(next(columns), labels, name)
+            self._forms.append(bags.form)
+            self._vocabularies.append(vocabulary)
+            if encode:
+                blocks.append(self._block(vocabulary, bags, name))
+        ends = np.cumsum(
+            [0, *(v.n_columns for v in self._vocabularies)], dtype=np.int32
+        )
+        self._columns = [np.arange(*ends[i : i + 2]) for i in range(len(given))]
         self._publish()
-        if self.handle_unknown == "error" and self.categories != "auto":
-            self._encode(bags)  # raises, as for OneHotEncoder, in fit already
-        return bags
+        return blocks
+
+    def _learn(
+        self, bags: Bags, given: list[Any] | None, name: str
+    ) -> tuple[Vocabulary | HashedLabels, Bags]:
+        """Return the vocabulary of a field, and its bags, canonical where needed."""
+        if self.categories == "hash":
+            hashed = HashedLabels(self.n_hash_features)
+            hashed.columns(bags, name)  # raises for labels without a hash
+            return hashed, bags
+        bags = sorted_bags(bags)
+        limits = Limits(self.min_frequency, self.max_categories, self.handle_unknown)
+        vocabulary = Vocabulary.learn(bags, given, limits)
+        if self.handle_unknown == "error":
+            vocabulary.check_known(bags, name)  # in fit already, as OneHotEncoder
+        return vocabulary, bags
+
+    def _has_limits(self) -> bool:
+        return self.min_frequency is not None or self.max_categories is not None
+
+    def _keeps_all_labels(self) -> bool:
+        return not any(map(len, self.infrequent_categories_))
+
+    def _grow(self, columns: list[Bags]) -> None:
+        """Append the labels that are new."""
+        self._forms = [
+            bags.form if form is None else form
+            for form, bags in zip(self._forms, columns, strict=True)
+        ]
+        if self.categories != "auto":
+            return
+        size = len(self.fields_)
+        for i, (vocabulary, bags) in enumerate(
+            zip(self._vocabularies, map(sorted_bags, columns), strict=True)
+        ):
+            assert isinstance(vocabulary, Vocabulary)  # the labels are not hashed
+            new = vocabulary.unseen(bags)
+            self._vocabularies[i] = vocabulary.grown(new)
+            more = np.arange(size, size + len(new))
+            self._columns[i] = np.concatenate([self._columns[i], more])
+            size += len(new)
+        self._publish()
 
     def _publish(self) -> None:
         """Set the public fitted attributes."""
         self.categories_ = [v.labels for v in self._vocabularies]
         self.infrequent_categories_ = [v.rare for v in self._vocabularies]
-        sizes = [v.n_columns for v in self._vocabularies]
-        self.fields_ = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        self.fields_ = np.empty(sum(map(len, self._columns)), dtype=np.int32)
+        for field, columns in enumerate(self._columns):
+            self.fields_[columns] = field
 
     def _check_settings(self) -> None:
         """Check what parameter constraints cannot say."""
@@ -317,45 +479,59 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
                 f"sep={self.sep!r}, weight_sep={self.weight_sep!r}: expected two "
                 "different texts, or None for text that is not split."
             )
+        quote, seps = self.quotechar, f"{self.sep}{self.weight_sep}"
+        if quote is not None and (len(quote) != 1 or quote.isspace() or quote in seps):
+            raise ValueError(
+                f"quotechar={quote!r}: expected one character that is neither blank "
+                "nor part of sep and weight_sep, or None."
+            )
+        limited = self._has_limits() or self.handle_unknown != "ignore"
+        if self.categories == "hash" and limited:
+            raise ValueError(
+                "categories='hash' knows no rare and no unknown labels: expected "
+                "min_frequency=None, max_categories=None and handle_unknown='ignore'."
+            )
 
     def _given_categories(self) -> list[list[Any] | None]:
         if isinstance(self.categories, str):
-            return [None] * self.n_features_in_
+            return [None] * len(self.field_names_)
         given = [np.asarray(c, dtype=object).tolist() for c in self.categories]
-        if len(given) != self.n_features_in_:
+        if len(given) != len(self.field_names_):
             raise ValueError(
                 f"categories has {len(given)} lists of labels, expected one for each "
-                f"of the {self.n_features_in_} columns."
+                f"of the {len(self.field_names_)} columns."
             )
         for name, labels in zip(self.field_names_, given, strict=True):
             if len(set(keys_of(labels))) != len(labels):
                 raise ValueError(f"categories of column {name!r} repeat a label.")
         return list(given)
 
-    def _read(self, table: Any, forms: Sequence[Form | None]) -> list[Bags]:
-        columns = table_columns(table)
-        names = getattr(self, "feature_names_in_", self.field_names_)
-        return [
-            read_column(
-                cells, name, sep=self.sep, weight_sep=self.weight_sep, form=form
-            )
-            for cells, name, form in zip(columns, names, forms, strict=True)
-        ]
+    def _read(self, table: Any, forms: Sequence[Form | None]) -> Iterator[Bags]:
+        """Read one field after the other."""
+        cells = table_columns(table)
+        names = getattr(self, "feature_names_in_", None)
+        names = [f"x{i}" for i in range(len(cells))] if names is None else names
+        spelling = Spelling(self.sep, self.weight_sep, self.quotechar)
+        for pair, form in zip(self._pairs, forms, strict=True):
+            # Not in a variable, so that the bags are gone as soon as they are used.
+            unique = self.duplicates == "error"
+            yield _read_field(cells, names, pair, spelling, form, unique)
 
-    def _encode(self, bags: list[Bags]) -> FieldCSR:
-        blocks = [
-            scaled(
-                vocabulary.encode(column, name),
-                name,
-                self.weight_transform,
-                self.normalize,
-                self.dtype,
-            )
-            for column, vocabulary, name in zip(
-                bags, self._vocabularies, self.field_names_, strict=True
-            )
-        ]
-        out = sp.hstack(blocks, format="csr")
+    def _block(
+        self, vocabulary: Vocabulary | HashedLabels, bags: Bags, name: str
+    ) -> sp.csr_matrix:
+        """Return the scaled weights of one field."""
+        block = vocabulary.encode(bags, name)
+        return scaled(block, name, self.weight_transform, self.normalize, self.dtype)
+
+    def _stack(self, blocks: list[sp.csr_matrix]) -> FieldCSR:
+        """Put the blocks of the fields where their columns are."""
+        out = sp.hstack(blocks, format="csr") if len(blocks) > 1 else blocks[0]
+        places = np.concatenate(self._columns)
+        if (places[1:] < places[:-1]).any():  # partial_fit has appended columns
+            arrays = out.data, places[out.indices], out.indptr
+            out = sp.csr_matrix(arrays, shape=out.shape)
+            out.sort_indices()
         return FieldCSR(out, fields=FieldMap(self.fields_, self.field_names_))
 
     def __sklearn_tags__(self) -> Any:
@@ -369,11 +545,21 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _check_not_empty(table: Any) -> None:
-    n_rows, n_columns = table.shape
-    for size, what in ((n_rows, "sample"), (n_columns, "feature")):
-        if size == 0:  # the words of sklearn.utils.check_array
-            raise ValueError(
-                f"Found array with 0 {what}(s) (shape={table.shape}) while a minimum "
-                "of 1 is required by WeightedMultiLabelEncoder."
-            )
+def _read_field(
+    cells: list[Any],
+    names: Any,
+    pair: Pair,
+    spelling: Spelling,
+    form: Form | None,
+    unique: bool,
+) -> Bags:
+    """Read the columns of labels, and perhaps of weights, of one field."""
+    i, j = pair
+    if j is None:
+        bags = read_column(cells[i], names[i], spelling=spelling, form=form)
+    else:
+        both = (cells[i], cells[j]), (names[i], names[j])
+        bags = read_pair(*both, spelling, form)
+    if unique:
+        check_unique(Column(cells[i], names[i]), bags)
+    return bags

@@ -8,12 +8,13 @@ all rows of a column at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from skwfm._columns import row_of
 from skwfm._validation import cell_error
 
 __all__ = ["Normalize", "WeightTransform", "scaled"]
@@ -46,22 +47,23 @@ def scaled(
     array([[0.25, 0.75],
            [0.  , 1.  ]], dtype=float32)
     """
-    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
     weights = block.data
     if weight_transform is not None:
-        weights = _transformed(weights, weight_transform)
+        weights = _transformed(weights.astype(np.float64), weight_transform)
     if normalize is not None:
-        weights = weights / _norms(weights, rows, block.shape[0], normalize)[rows]
+        weights = _normalized(weights.astype(np.float64), block.indptr, normalize)
     with np.errstate(over="ignore", under="ignore"):
-        data = weights.astype(dtype)
+        data = weights.astype(dtype, copy=False)
     finite = np.isfinite(data)
     if not finite.all():
         bad = int(np.argmin(finite))
         expected = f"a weight that is finite after scaling, in {data.dtype}"
-        weight = float(block.data[bad])
-        raise ValueError(cell_error(name, int(rows[bad]), weight, expected))
+        row, weight = row_of(block.indptr, bad), float(block.data[bad])
+        raise ValueError(cell_error(name, row, weight, expected))
     out = sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
-    out.eliminate_zeros()
+    out.has_canonical_format = True
+    if np.count_nonzero(data) < len(data):
+        out.eliminate_zeros()
     return out
 
 
@@ -69,7 +71,7 @@ def _transformed(weights: _Floats, function: WeightTransform) -> _Floats:
     if isinstance(function, str):
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.log1p(weights)
-    out = np.asarray(function(weights.copy()), dtype=np.float64)
+    out = np.asarray(function(weights), dtype=np.float64)
     if out.shape != weights.shape:
         raise ValueError(
             f"weight_transform={function!r} returned shape {out.shape}, expected "
@@ -78,19 +80,18 @@ def _transformed(weights: _Floats, function: WeightTransform) -> _Floats:
     return out
 
 
-def _norms(
-    weights: _Floats, rows: npt.NDArray[np.int64], n_rows: int, kind: Normalize
-) -> _Floats:
-    """Return the divisor of every row: 1 for a norm of 0, NaN if it overflows."""
-    sizes = np.abs(weights)
-    norms = np.zeros(n_rows)
+def _normalized(weights: _Floats, indptr: npt.NDArray[Any], kind: Normalize) -> _Floats:
+    """Divide by the norm of the row: by 1 for a norm of 0, by NaN if it overflows."""
+    sizes = np.diff(indptr)
+    sizes, starts = sizes[sizes > 0], indptr[:-1][sizes > 0]
+    if not len(starts):
+        return weights
     with np.errstate(over="ignore"):
-        if kind == "max":
-            np.maximum.at(norms, rows, sizes)
-        else:
-            np.add.at(norms, rows, sizes**2 if kind == "l2" else sizes)
+        parts = weights**2 if kind == "l2" else np.abs(weights)
+        combine = np.maximum if kind == "max" else np.add
+        norms = combine.reduceat(parts, starts)
     if kind in ("l2", "sqrt"):
         norms = np.sqrt(norms)
     norms[norms == 0] = 1.0
     norms[np.isinf(norms)] = np.nan
-    return norms
+    return np.asarray(weights / np.repeat(norms, sizes))

@@ -32,6 +32,7 @@ __all__ = [
     "not_numbers_error",
     "padded_error",
     "parts_error",
+    "pair_error",
     "plain_sparse_message",
     "shorten",
     "shorten_text",
@@ -94,6 +95,16 @@ def check_table_shape(shape: tuple[int, int], least_columns: int, name: str) -> 
                 f"Found array with {size} {what}(s) (shape={shape}) while a minimum "
                 f"of {least} is required by {name}."
             )
+
+
+def pair_error(
+    columns: tuple[object, object], row: int, n_labels: int, n_weights: int
+) -> str:
+    """Word the error for a row of a column of labels and its column of weights."""
+    return (
+        f"Columns {columns[0]!r} and {columns[1]!r}, row {row}: got {n_labels} labels "
+        f"and {n_weights} weights, expected one weight for every label."
+    )
 
 
 def fields_error(fields: object, n_columns: int, problem: str) -> str:

@@ -2,13 +2,14 @@
 
 The vocabulary of one input column numbers its labels 0..n-1; rare labels share the
 infrequent bucket, column n, or are dropped. The frequency of a label is the number of
-rows whose summed weight for it is not 0. Cost: one dictionary look-up per entry.
+rows whose summed weight for it is not 0. Cost: one dictionary look-up per distinct
+label, and some passes over the arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
@@ -16,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from skwfm._labels import Bags, keys_of, label_array, sorted_labels
+from skwfm._columns import Bags, Codes, row_of, to_csr
+from skwfm._labels import keys_of, label_array
 from skwfm._validation import cell_error
 
-__all__ = ["Limits", "Vocabulary"]
+__all__ = ["Limits", "Vocabulary", "pairs_of"]
 
 _UNKNOWN, _DROPPED = -2, -1
+_CHUNK = 2**20
 _INFREQUENT = "<infrequent>"
 
 
@@ -96,7 +99,7 @@ class Vocabulary:
         Parameters
         ----------
         bags : Bags
-            The cells of `fit`.
+            The cells of `fit`, in the canonical form of `sorted_bags`.
         given : sequence or None
             The labels to choose from; None: those seen.
         limits : Limits
@@ -105,15 +108,15 @@ class Vocabulary:
         -------
         Vocabulary
         """
-        keys = keys_of(bags.labels)
-        labels = given
-        if labels is None:
-            labels = sorted_labels(dict(zip(keys, bags.labels, strict=True)).values())
-        index = {key: i for i, key in enumerate(keys_of(labels))}
-        counts = _row_counts(bags, _look_up(index, keys, _DROPPED), len(labels))
+        labels, counts = bags.labels, _row_counts(bags)
+        if given is not None:
+            index = {key: i for i, key in enumerate(keys_of(given))}
+            places = _look_up(index, keys_of(bags.labels), len(given))
+            seen = np.bincount(places, weights=counts, minlength=len(given) + 1)
+            labels, counts = list(given), seen[:-1].astype(np.int64)
         present = counts > 0 if given is None else np.ones(len(labels), dtype=bool)
         kept = np.zeros(len(labels), dtype=bool)
-        kept[present] = limits.kept(counts[present], len(bags.indptr) - 1)
+        kept[present] = limits.kept(counts[present], bags.n_rows)
         return cls._from_masks(labels, kept, present & ~kept, limits.handle_unknown)
 
     @classmethod
@@ -141,26 +144,43 @@ class Vocabulary:
             unknown,
         )
 
+    def unseen(self, bags: Bags) -> list[Any]:
+        """Return the labels of canonical bags that are not in the vocabulary."""
+        keys = keys_of(bags.labels)
+        seen = (_row_counts(bags) > 0).tolist()
+        return [
+            label
+            for label, key, is_seen in zip(bags.labels, keys, seen, strict=True)
+            if is_seen and key not in self.index
+        ]
+
+    def grown(self, labels: Sequence[Any]) -> Vocabulary:
+        """Return the vocabulary with more labels, in columns after the others."""
+        every = [*self.labels.tolist(), *labels]
+        index = {key: i for i, key in enumerate(keys_of(every))}
+        return replace(self, labels=label_array(every), index=index)
+
     def encode(self, bags: Bags, name: object) -> sp.csr_matrix:
-        """Return the summed weights of every row, canonical, in float64.
+        """Return the summed weights of every row, canonical, in float64 (see `to_csr`).
 
         Raises
         ------
         ValueError
             If a label is unknown and must not be; `name` is the column in the message.
         """
+        return to_csr(bags, self.check_known(bags, name), self.n_columns)
+
+    def check_known(self, bags: Bags, name: object) -> Codes:
+        """Return the column of every distinct label; raises as `encode`."""
         columns = _look_up(self.index, keys_of(bags.labels), self.unknown)
-        if self.unknown == _UNKNOWN:
-            _refuse_unknown(bags, np.flatnonzero(columns == _UNKNOWN), name)
-        return _sum_weights(bags, columns, self.n_columns)
+        if (columns == _UNKNOWN).any():
+            _refuse_unknown(bags, columns == _UNKNOWN, name)
+        return columns
 
     def decode(self, block: Any) -> list[list[tuple[Any, float]]]:
         """Return the (label, weight) pairs of every row of the column's CSR block."""
         labels = self._column_labels()
-        entries = zip(block.indices.tolist(), block.data.tolist(), strict=True)
-        pairs = [(labels[j], weight) for j, weight in entries]
-        bounds = block.indptr.tolist()
-        return [pairs[i:j] for i, j in zip(bounds[:-1], bounds[1:], strict=True)]
+        return pairs_of(block, labels.__getitem__)
 
     def texts(self) -> list[str]:
         """Return the labels as text, quoted where 1 and "1" would look the same."""
@@ -172,41 +192,36 @@ class Vocabulary:
         return [*self.labels.tolist(), *[_INFREQUENT] * self.has_bucket]
 
 
-def _look_up(
-    index: dict[Any, int], keys: Sequence[Any], unknown: int
-) -> npt.NDArray[np.int64]:
-    return np.fromiter(map(index.get, keys, repeat(unknown)), np.int64, len(keys))
+def pairs_of(
+    block: Any, label_of: Callable[[int], Any]
+) -> list[list[tuple[Any, float]]]:
+    """Return the (label, weight) pairs of every row of a CSR matrix."""
+    entries = zip(block.indices.tolist(), block.data.tolist(), strict=True)
+    pairs = [(label_of(j), weight) for j, weight in entries]
+    bounds = block.indptr.tolist()
+    return [pairs[i:j] for i, j in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
-def _refuse_unknown(bags: Bags, entries: npt.NDArray[np.int64], name: object) -> None:
+def _look_up(index: dict[Any, int], keys: Sequence[Any], unknown: int) -> Codes:
+    return np.fromiter(map(index.get, keys, repeat(unknown)), np.int32, len(keys))
+
+
+def _row_counts(bags: Bags) -> npt.NDArray[np.int64]:
+    """Return in how many rows every label of canonical bags is."""
+    counts = np.zeros(len(bags.labels), dtype=np.int64)
+    for start in range(0, len(bags.codes), _CHUNK):  # bincount copies to 64 bits
+        part = bags.codes[start : start + _CHUNK]
+        counts += np.bincount(part, minlength=len(counts))
+    return counts
+
+
+def _refuse_unknown(bags: Bags, unknown: npt.NDArray[np.bool_], name: object) -> None:
     """Raise for the first unknown label whose weights do not sum to 0 (absent)."""
-    rows = (np.searchsorted(bags.indptr, entries, side="right") - 1).tolist()
-    labels = [bags.labels[entry] for entry in entries]
-    sums: dict[Any, float] = {}
-    places = list(zip(rows, keys_of(labels), strict=True))
-    for place, entry in zip(places, entries, strict=True):
-        sums[place] = sums.get(place, 0.0) + float(bags.weights[entry])
-    for place, row, label in zip(places, rows, labels, strict=True):
-        if sums[place] != 0:
-            expected = "a label seen in fit, or handle_unknown='ignore'"
-            raise ValueError(cell_error(name, row, label, expected))
-
-
-def _sum_weights(
-    bags: Bags, columns: npt.NDArray[np.int64], n_columns: int
-) -> sp.csr_matrix:
-    """Sum duplicates and drop zeros and entries without a column."""
-    keep = columns >= 0
-    n_kept_before = np.concatenate([[0], np.cumsum(keep)])
-    arrays = bags.weights[keep], columns[keep], n_kept_before[bags.indptr]
-    out = sp.csr_matrix(arrays, shape=(len(bags.indptr) - 1, n_columns))
-    out.sum_duplicates()
-    out.eliminate_zeros()
-    return out
-
-
-def _row_counts(
-    bags: Bags, columns: npt.NDArray[np.int64], n_columns: int
-) -> npt.NDArray[np.int64]:
-    entries = _sum_weights(bags, columns, n_columns).indices
-    return np.bincount(entries, minlength=n_columns).astype(np.int64)
+    columns = np.where(unknown, np.arange(len(unknown), dtype=np.int32), -1)
+    weights = None if bags.weights is None else bags.weights.copy()
+    copy = bags._replace(codes=bags.codes.copy(), weights=weights)
+    held = to_csr(copy, columns, len(columns))
+    if held.nnz:
+        row, label = row_of(held.indptr, 0), bags.labels[held.indices[0]]
+        expected = "a label seen in fit, or handle_unknown='ignore'"
+        raise ValueError(cell_error(name, row, label, expected))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
-from skwfm._cells import as_table, read_column, table_columns
+from skwfm._cells import Spelling, as_table, read_column, table_columns
 from skwfm._labels import keys_of, label_array, sorted_labels
 
 NAN = float("nan")
@@ -18,9 +18,13 @@ NAN = float("nan")
 
 def rows(cells, **options):
     """Return what was read as one list of (label, weight) per row."""
-    bags = read_column(cells, "c", **options)
-    assert bags.weights.dtype == np.float64 and bags.indptr.dtype == np.int64
-    pairs = list(zip(bags.labels, bags.weights.tolist(), strict=True))
+    form = options.pop("form", None)
+    bags = read_column(cells, "c", spelling=Spelling(**options), form=form)
+    assert bags.codes.dtype == np.int32 and bags.indptr.dtype == np.int64
+    assert bags.weights is None or bags.weights.dtype == np.float64
+    weights = np.ones(len(bags.codes)) if bags.weights is None else bags.weights
+    labels = [bags.labels[code] for code in bags.codes]
+    pairs = list(zip(labels, weights.tolist(), strict=True))
     bounds = zip(bags.indptr[:-1], bags.indptr[1:], strict=True)
     return [pairs[start:end] for start, end in bounds]
 

@@ -40,28 +40,41 @@ FRAMES = "narwhals pandas polars pyarrow"
 # From the bottom to the top: a row may name, as internal, only rows above it in this
 # table. `_kernels` and `nn` are folders, and one row speaks for all their modules.
 RULES = {
-    # Data side: never torch. Data frames only in `_cells`, `_numbers` and
-    # `_dates`, and in `_compose` with the defaults that it chooses by a column's kind.
+    # Data side: never torch. Data frames only in `_frames`, `_arrow`, `_cells`,
+    # `_numbers` and `_dates`, and in `_compose` with the defaults that it chooses by a
+    # column's kind.
     "_validation": _rule("", DATA),
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
     "_bags": _rule("_validation _field_map _fields", DATA),
-    "_labels": _rule("_validation", DATA),
-    "_scaling": _rule("_validation _labels", DATA),
-    "_vocabulary": _rule("_validation _labels", DATA),
-    "_cells": _rule("_validation _labels", f"{DATA} narwhals", FRAMES),
+    "_labels": _rule("", DATA),
+    "_columns": _rule("_validation _labels", DATA),
+    "_scaling": _rule("_validation _labels _columns", DATA),
+    "_vocabulary": _rule("_validation _labels _columns", DATA),
+    "_hashing": _rule("_validation _labels _columns _vocabulary", DATA),
+    "_text": _rule("_validation _labels _columns", DATA),
+    "_frames": _rule("_validation", f"{DATA} narwhals", FRAMES),
+    "_arrow": _rule("_validation _labels _columns _text _frames", DATA, FRAMES),
+    "_cells": _rule(
+        "_validation _labels _columns _text _frames _arrow",
+        f"{DATA} narwhals",
+        FRAMES,
+    ),
+    "_pairs": _rule("_validation _labels _columns _text _frames _arrow _cells", DATA),
     "_encoders": _rule(
-        "_validation _field_map _fields _labels _scaling _vocabulary _cells", DATA
+        "_validation _field_map _fields _labels _columns _scaling _vocabulary _hashing"
+        " _frames _cells _pairs",
+        DATA,
     ),
     "_numbers": _rule(
         "_validation _field_map _fields _labels", f"{DATA} narwhals", FRAMES
     ),
     "_dates": _rule(
-        "_validation _field_map _fields _labels _cells", f"{DATA} narwhals", FRAMES
+        "_validation _field_map _fields _labels _frames", f"{DATA} narwhals", FRAMES
     ),
     "_history": _rule("_validation _field_map _fields _cells _encoders", DATA),
     "_default_fields": _rule(
-        "_validation _labels _cells _encoders _numbers _dates",
+        "_validation _labels _frames _encoders _numbers _dates",
         f"{DATA} narwhals",
         FRAMES,
     ),
