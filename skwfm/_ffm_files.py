@@ -22,11 +22,12 @@ import scipy.sparse as sp
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from skwfm import _file_validation as val
 from skwfm import _text_files
-from skwfm import _validation as val
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR, resolve_fields
 from skwfm._kernels import ffm_text
+from skwfm._validation import check_csr, check_format, shorten
 
 __all__ = [
     "FFMColumns",
@@ -134,7 +135,7 @@ class FFMColumns:
 
     def __repr__(self) -> str:
         """Show the size and the fields."""
-        ids = val.shorten(np.asarray(self.field_ids).tolist())
+        ids = shorten(np.asarray(self.field_ids).tolist())
         return f"FFMColumns(n_columns={self.n_columns}, field_ids={ids})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -659,12 +660,12 @@ def dump_ffm_file(
 
 def _named_rows(X: Any, fields: Any, columns: FFMColumns | None) -> tuple[Any, ...]:
     """Return a plain CSR without zeros, and ids of the field and feature of columns."""
-    val.check_format(X)
+    check_format(X)
     matrix: Any = X if sp.issparse(X) else check_array(X, dtype="numeric")
     val.check_real_type(matrix.dtype)
     is_float = matrix.dtype in (np.float32, np.float64)
     rows = sp.csr_matrix(matrix, dtype=None if is_float else np.float64)
-    val.check_csr(rows)
+    check_csr(rows)
     if not rows.has_canonical_format or not rows.data.all():
         rows = rows.copy()
         rows.sum_duplicates()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from skwfm import _validation as val
+from skwfm import _file_validation as val
 
 __all__ = ["blocks", "name_of", "write"]
 

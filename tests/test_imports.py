@@ -44,6 +44,7 @@ RULES = {
     # `_numbers` and `_dates`, and in `_compose` with the defaults that it chooses by a
     # column's kind.
     "_validation": _rule("", DATA),
+    "_file_validation": _rule("_validation", DATA),
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
     "_bags": _rule("_validation _field_map _fields", DATA),
@@ -119,8 +120,10 @@ RULES = {
         DATA,
     ),
     # On top.
-    "_text_files": _rule("_validation"),
-    "_ffm_files": _rule("_validation _field_map _fields _kernels _text_files", DATA),
+    "_text_files": _rule("_file_validation"),
+    "_ffm_files": _rule(
+        "_validation _file_validation _field_map _fields _kernels _text_files", DATA
+    ),
     "datasets": _rule(
         "_extras _validation _field_map _fields _bags _cells _encoders _compose"
         " _ffm_files",
