@@ -398,3 +398,13 @@ def test_absent_unknown_labels_are_no_error():
     assert encoder.transform(cells).toarray().tolist() == [[0], [0], [1]]
     with pytest.raises(ValueError, match="row 0: got True"):
         encoder.transform([[True]])
+
+
+@pytest.mark.parametrize("missing", [[None, None], [float("nan")], [None, "", pd.NA]])
+@pytest.mark.parametrize("later", [["x", "a|b"], [["x"], {"a": 1}], [1, 2]])
+def test_a_column_without_a_cell_in_fit_takes_any_cells_later(missing, later):
+    fitted = pd.DataFrame({"g": pd.Series(missing, dtype=object)})
+    rows = pd.DataFrame({"g": pd.Series(later, dtype=object)})
+    encoder = WeightedMultiLabelEncoder().fit(fitted)
+    assert encoder.transform(rows).shape == (2, 0)
+    assert len(encoder.partial_fit(rows).categories_[0]) > 1
