@@ -264,6 +264,8 @@ class _Basis(NamedTuple):
             splines = SplineTransformer(
                 degree=degree, knots=scaled[:, None], sparse_output=True
             ).fit(scaled[:, None])
+            # A global set_config must not ask this one for a data frame.
+            splines.set_output(transform="default")
         return cls(np.ldexp(scaled, exponent), exponent, splines)
 
     @property

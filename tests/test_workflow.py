@@ -21,7 +21,10 @@ from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
 from skwfm import (
+    FieldCSR,
     FieldTransformer,
+    HistoryEncoder,
+    SplineEncoder,
     WeightedFFMClassifier,
     WeightedFFMRegressor,
     WeightedFMClassifier,
@@ -329,3 +332,17 @@ def test_sparse_matrix_from_a_plain_column_transformer_must_be_told_its_fields()
     told = WeightedFFMClassifier(fields=[6, 5], random_state=0).fit(plain, y)
     model = make_pipeline(encoder, WeightedFFMClassifier(random_state=0)).fit(X, y)
     assert_array_equal(told.predict_proba(plain), model.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "transformer", [SplineEncoder(), HistoryEncoder(), FieldTransformer()]
+)
+def test_set_output_default_beats_a_global_setting(transformer):
+    X = pd.DataFrame({"a": [1.0, 2.0, 2.0], "b": [3.0, 4.0, 5.0]})
+    if isinstance(transformer, FieldTransformer):
+        X = X.assign(b=["u", "v", "w"])
+    expected = clone(transformer).fit_transform(X)
+    with config_context(transform_output="pandas"):
+        out = clone(transformer).set_output(transform="default").fit_transform(X)
+    assert isinstance(out, FieldCSR)
+    assert_array_equal(out.toarray(), expected.toarray())
