@@ -338,7 +338,9 @@ def _numbers_of_cells(X: Any, error: Exception) -> _Floats:
     is_complex = any(isinstance(cell, _COMPLEX) for cell in cells.flat)
     if cells.ndim != 2 or is_complex or not cells.size:  # no cell is to blame
         raise error
-    names = X.columns if hasattr(X, "columns") else [f"x{i}" for i in range(cells.size)]
+    names: Any = [f"x{i}" for i in range(cells.shape[1])]
+    if nw.dependencies.is_into_dataframe(X):
+        names = nw.from_native(X, eager_only=True).columns
     out = np.empty(cells.shape)
     for (row, at), cell in np.ndenumerate(cells):
         try:

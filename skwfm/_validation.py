@@ -459,7 +459,8 @@ def checked_exp(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def check_unique_names(X: Any) -> None:
     """Raise when two columns of a data frame have one name."""
     seen: set[str] = set()
-    for name in getattr(X, "columns", []):
+    # The columns of an Arrow table are the data, not their names.
+    for name in getattr(X, "column_names", getattr(X, "columns", [])):
         if isinstance(name, str) and name in seen:
             raise ValueError(
                 f"X, column {name!r} occurs twice, expected different names."
