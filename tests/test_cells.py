@@ -239,6 +239,8 @@ def test_containers_are_one_column(X):
         (np.ones(3), ValueError, "Expected 2D array, got 1D.*Reshape your data"),
         (np.ones((2, 2, 2)), ValueError, "Expected 2D array, got 3D"),
         (np.ones((2, 2)) * 1j, ValueError, "Complex data not supported"),
+        ({"a": ["x"]}, ValueError, "expected a data frame"),
+        ({"a", "b"}, ValueError, "expected a data frame"),
         ("a|b", ValueError, "expected a data frame"),
         (None, ValueError, "expected a data frame"),
     ],
