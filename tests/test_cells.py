@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from skwfm._cells import Spelling, as_table, read_column, table_columns
 from skwfm._labels import keys_of, label_array, sorted_labels
+from skwfm._validation import shorten_text
 
 NAN = float("nan")
 
@@ -130,7 +131,8 @@ def test_numpy_scalars_become_python_values():
 def test_refused_cells_name_column_row_and_value(cells, row, error, expected):
     with pytest.raises(error, match=expected) as caught:
         read_column(cells, "c")
-    assert str(caught.value).startswith(f"Column 'c', row {row}: got {cells[row]!r}")
+    text = shorten_text(repr(cells[row]), 200)
+    assert str(caught.value).startswith(f"Column 'c', row {row}: got {text}")
 
 
 def test_text_separators():

@@ -408,3 +408,11 @@ def test_a_column_without_a_cell_in_fit_takes_any_cells_later(missing, later):
     encoder = WeightedMultiLabelEncoder().fit(fitted)
     assert encoder.transform(rows).shape == (2, 0)
     assert len(encoder.partial_fit(rows).categories_[0]) > 1
+
+
+def test_the_message_for_a_long_cell_is_short():
+    cell = [f"label {i}" for i in range(10_000)] + [["nested"]]
+    message = r"^Column 'g', row 1: got \['label 0'.{,200}\['nested'\]\], expected"
+    with pytest.raises(TypeError, match=message) as caught:
+        WeightedMultiLabelEncoder().fit(pd.DataFrame({"g": [["a"], cell]}))
+    assert len(str(caught.value)) < 400
