@@ -174,8 +174,8 @@ class BaseWeightedFM(BaseEstimator):
         Parameters
         ----------
         X : FieldCSR, sparse matrix, array or DataFrame of shape (n_samples, n_features)
-            A DataFrame with columns that are not numbers is encoded by a
-            `FieldTransformer` that chooses by the types of the columns.
+            A DataFrame (pandas, polars, Arrow table) with columns that are not numbers
+            is encoded by a `FieldTransformer` that chooses by the types of the columns.
         y : array-like of shape (n_samples,)
             Target.
         sample_weight : array-like of shape (n_samples,), optional

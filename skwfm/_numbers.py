@@ -65,7 +65,8 @@ class SplineEncoder(TransformerMixin, BaseEstimator):
         - ``"quantile"``: with as many numbers of `fit` between any two, which suits
           prices and counts. Equal quantiles, as of a column with many zeros, are one
           knot. A column of at most `n_knots` different numbers has them as its knots:
-          at degree 1 each is a label of its own.
+          at degree 1 each is a label of its own. At degree 0 the largest shares the
+          bin of the one before, so that a column of two numbers is one bin only.
         - ``"uniform"``: at equal distances.
 
     Attributes
