@@ -174,8 +174,8 @@ class BaseWeightedFM(BaseEstimator):
         Parameters
         ----------
         X : FieldCSR, sparse matrix, array or DataFrame of shape (n_samples, n_features)
-            A DataFrame with columns that are not numbers is encoded by a
-            `FieldTransformer` that chooses by the types of the columns.
+            A DataFrame (pandas, polars, Arrow table) with columns that are not numbers
+            is encoded by a `FieldTransformer` that chooses by the types of the columns.
         y : array-like of shape (n_samples,)
             Target.
         sample_weight : array-like of shape (n_samples,), optional
@@ -303,7 +303,10 @@ class BaseWeightedFM(BaseEstimator):
         """Encode and check X against what was fitted; return a canonical CSR."""
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
-            return self._canonical(self._encoded(X))
+            X = self._encoded(X)
+            shape = X.shape[0], self.n_features_in_
+            val.check_table_shape(shape, 1, type(self).__name__)
+            return self._canonical(X)
         clean = self._check_format(X)
         matrix = validate_data(self, X, reset=False, **_CHECKS)
         val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)

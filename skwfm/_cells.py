@@ -138,8 +138,8 @@ def without_missing(
             None if (t := type(v)) in missing or (t in single and v != v) else v
             for v in values
         ]
-    first = next((type(value) for value in values if value is not None), str)
-    contained = first not in single if form is None else form == "bags"
+    first = next((type(value) for value in values if value is not None), None)
+    contained = form == "bags" if form else first not in {None, *single}
     if contained or types != single:
         _check_one_form(column, values, single, contained)
     return values, contained, types

@@ -203,6 +203,8 @@ class FieldTransformer(ColumnTransformer):
             self.transformers = default_transformers(X)
         self._used_transformers = self.transformers
         try:
+            if given is None:  # which set_output could not reach before
+                self.set_output(**getattr(self, "_sklearn_output_config", {}))
             out = super().fit_transform(X, y, **params)
         except ZeroDivisionError as error:  # scikit-learn's density of an empty stack
             raise ValueError(

@@ -9,6 +9,7 @@ kept as Python objects.
 from __future__ import annotations
 
 import datetime
+import decimal
 import math
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
@@ -28,7 +29,7 @@ from sklearn.utils.validation import (
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._frames import plain_cells
-from skwfm._labels import is_container, is_missing
+from skwfm._labels import is_container, is_missing, python_value
 from skwfm._validation import cell_error, check_table_shape, parts_error
 
 __all__ = ["DateEncoder"]
@@ -344,11 +345,13 @@ def _object_seconds(cells: Sequence[Any], name: str) -> _Dates:
 
 
 def _is_number(cell: Any) -> bool:
-    return isinstance(cell, Real) and not isinstance(cell, bool | np.bool_)
+    is_number = isinstance(cell, Real | decimal.Decimal)
+    return is_number and not isinstance(cell, bool | np.bool_)
 
 
 def _unix_second(cell: Any) -> Any:
     """Return a number as datetime64[s], None if it is none or far away."""
+    cell = python_value(cell)  # float16 cannot be compared with the bounds
     if not _is_number(cell) or not _FIRST_SECOND <= cell < _END_SECOND:
         return None
     return np.datetime64(math.floor(cell), "s")

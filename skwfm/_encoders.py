@@ -91,7 +91,8 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         as lists, tuples, arrays, delimited text or single values. Both columns make
         one field, with the name of the column of labels.
     sep : str or None, default="|"
-        Separator of labels inside text; None: every text is one label.
+        Separator of labels inside text; None: every text is one label. Blanks around
+        a label are dropped in both cases, and a text of blanks is an empty bag.
     weight_sep : str or None, default=":"
         Separator of label and weight inside text, at its last occurrence and only
         before a decimal number. All text labels of a column must have a weight, or

@@ -8,7 +8,7 @@ used only where pyarrow is installed: without it a polars column is a list of ce
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+
+from skwfm._validation import shorten
 
 __all__ = ["Coded", "array_values", "as_table", "plain_cells", "table_columns"]
 
@@ -79,7 +81,8 @@ def as_table(X: Any) -> Any:
     TypeError
         If `X` is sparse.
     ValueError
-        If `X` is a 1-D array of numbers, complex, or of more than two dimensions.
+        If `X` is a 1-D array of numbers, complex, or of more than two dimensions, or
+        a text, dict or set.
     """
     if sp.issparse(X):
         raise TypeError("Sparse data was passed as X, expected a dense table of cells.")
@@ -91,8 +94,10 @@ def as_table(X: Any) -> Any:
         return series.to_frame().to_native() if named else _OneColumn(_cells_of(series))
     if hasattr(X, "__array__") and not hasattr(X, "to_pylist"):
         return _as_matrix(np.asarray(X))
-    if isinstance(X, str) or not hasattr(X, "__len__"):
-        raise ValueError(f"X={X!r}: expected a data frame, a 2-D array or a list.")
+    # A dict is no table and a set has no order: both would be read as wrong rows.
+    if isinstance(X, str | Mapping | Set) or not hasattr(X, "__len__"):
+        value = shorten(X)
+        raise ValueError(f"X={value}: expected a data frame, a 2-D array or a list.")
     if hasattr(X, "to_pylist"):
         return _OneColumn(_chunked(X))
     return _OneColumn(X if isinstance(X, list) else list(X))

@@ -174,6 +174,8 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         names = _check_feature_names_in(self)
         self.field_names_ = tuple(map(str, names[1:]))
         self._encoder = WeightedMultiLabelEncoder(sep=None, weight_sep=None)
+        # A global set_config must not ask this one for a data frame.
+        self._encoder.set_output(transform="default")
         encoded = self._encoder.fit_transform(table)
         self.categories_ = self._encoder.categories_[1:]
         self._sizes = [len(labels) for labels in self._encoder.categories_]

@@ -41,7 +41,6 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 _NUMBER = "a number, or NaN where it is missing"
 _FINITE = "a finite number, or NaN where it is missing"
 _NEXT_TO_NOTHING = 2.0**-500
-_COMPLEX = (complex, np.complexfloating)
 
 
 class SplineEncoder(TransformerMixin, BaseEstimator):
@@ -66,7 +65,8 @@ class SplineEncoder(TransformerMixin, BaseEstimator):
         - ``"quantile"``: with as many numbers of `fit` between any two, which suits
           prices and counts. Equal quantiles, as of a column with many zeros, are one
           knot. A column of at most `n_knots` different numbers has them as its knots:
-          at degree 1 each is a label of its own.
+          at degree 1 each is a label of its own. At degree 0 the largest shares the
+          bin of the one before, so that a column of two numbers is one bin only.
         - ``"uniform"``: at equal distances.
 
     Attributes
@@ -264,6 +264,8 @@ class _Basis(NamedTuple):
             splines = SplineTransformer(
                 degree=degree, knots=scaled[:, None], sparse_output=True
             ).fit(scaled[:, None])
+            # A global set_config must not ask this one for a data frame.
+            splines.set_output(transform="default")
         return cls(np.ldexp(scaled, exponent), exponent, splines)
 
     @property
@@ -333,10 +335,12 @@ def _check_no_dates(X: Any) -> None:
 def _numbers_of_cells(X: Any, error: Exception) -> _Floats:
     """Read cell by cell what scikit-learn refused; name the cell to blame."""
     cells = np.asarray(X, dtype=object)
-    is_complex = any(isinstance(cell, _COMPLEX) for cell in cells.flat)
+    is_complex = getattr(getattr(X, "dtype", None), "kind", "O") == "c"
     if cells.ndim != 2 or is_complex or not cells.size:  # no cell is to blame
         raise error
-    names = X.columns if hasattr(X, "columns") else [f"x{i}" for i in range(cells.size)]
+    names: Any = [f"x{i}" for i in range(cells.shape[1])]
+    if nw.dependencies.is_into_dataframe(X):
+        names = nw.from_native(X, eager_only=True).columns
     out = np.empty(cells.shape)
     for (row, at), cell in np.ndenumerate(cells):
         try:

@@ -44,6 +44,9 @@ _FIELDS_ADVICE = (
     "every column, or pass fields= (ids per column, or sizes per field)."
 )
 
+# A cell may hold ten thousand labels: the message shows so many characters of it.
+_CELL_WIDTH = 200
+
 
 def shorten(value: object, width: int = 60) -> str:
     """Return ``repr(value)``, cut in the middle when it is longer than `width`."""
@@ -59,8 +62,9 @@ def shorten_text(text: str, width: int = 60) -> str:
 
 
 def cell_error(column: object, row: int, value: object, expected: str) -> str:
-    """Word the error for one raw cell."""
-    return f"Column {column!r}, row {row}: got {value!r}, expected {expected}."
+    """Word the error for one raw cell; of a long one, its beginning and end."""
+    text = shorten_text(repr(value), _CELL_WIDTH)
+    return f"Column {column!r}, row {row}: got {text}, expected {expected}."
 
 
 def no_default_error(column: object, kind: str) -> str:
@@ -459,7 +463,8 @@ def checked_exp(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def check_unique_names(X: Any) -> None:
     """Raise when two columns of a data frame have one name."""
     seen: set[str] = set()
-    for name in getattr(X, "columns", []):
+    # The columns of an Arrow table are the data, not their names.
+    for name in getattr(X, "column_names", getattr(X, "columns", [])):
         if isinstance(name, str) and name in seen:
             raise ValueError(
                 f"X, column {name!r} occurs twice, expected different names."

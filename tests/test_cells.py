@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from skwfm._cells import Spelling, as_table, read_column, table_columns
 from skwfm._labels import keys_of, label_array, sorted_labels
+from skwfm._validation import shorten_text
 
 NAN = float("nan")
 
@@ -130,7 +131,8 @@ def test_numpy_scalars_become_python_values():
 def test_refused_cells_name_column_row_and_value(cells, row, error, expected):
     with pytest.raises(error, match=expected) as caught:
         read_column(cells, "c")
-    assert str(caught.value).startswith(f"Column 'c', row {row}: got {cells[row]!r}")
+    text = shorten_text(repr(cells[row]), 200)
+    assert str(caught.value).startswith(f"Column 'c', row {row}: got {text}")
 
 
 def test_text_separators():
@@ -239,6 +241,8 @@ def test_containers_are_one_column(X):
         (np.ones(3), ValueError, "Expected 2D array, got 1D.*Reshape your data"),
         (np.ones((2, 2, 2)), ValueError, "Expected 2D array, got 3D"),
         (np.ones((2, 2)) * 1j, ValueError, "Complex data not supported"),
+        ({"a": ["x"]}, ValueError, "expected a data frame"),
+        ({"a", "b"}, ValueError, "expected a data frame"),
         ("a|b", ValueError, "expected a data frame"),
         (None, ValueError, "expected a data frame"),
     ],

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import pickle
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -221,3 +222,10 @@ def test_parameters_are_checked():
         DateEncoder("year").fit([[0.0]])
     with pytest.raises(InvalidParameterError, match="'split_fields' parameter"):
         DateEncoder(split_fields="yes").fit([[0.0]])
+
+
+@pytest.mark.parametrize("number", [np.float16(3), Decimal("3.5"), np.int8(3)])
+def test_numbers_of_any_type_among_objects_are_unix_time(number):
+    X = pd.DataFrame({"seen": pd.Series([number, None], dtype=object)})
+    names = DateEncoder(parts=["year", "weekday"]).fit(X).get_feature_names_out()
+    assert names.tolist() == ["seen_year=1970", "seen_weekday=Thu"]

@@ -398,3 +398,21 @@ def test_absent_unknown_labels_are_no_error():
     assert encoder.transform(cells).toarray().tolist() == [[0], [0], [1]]
     with pytest.raises(ValueError, match="row 0: got True"):
         encoder.transform([[True]])
+
+
+@pytest.mark.parametrize("missing", [[None, None], [float("nan")], [None, "", pd.NA]])
+@pytest.mark.parametrize("later", [["x", "a|b"], [["x"], {"a": 1}], [1, 2]])
+def test_a_column_without_a_cell_in_fit_takes_any_cells_later(missing, later):
+    fitted = pd.DataFrame({"g": pd.Series(missing, dtype=object)})
+    rows = pd.DataFrame({"g": pd.Series(later, dtype=object)})
+    encoder = WeightedMultiLabelEncoder().fit(fitted)
+    assert encoder.transform(rows).shape == (2, 0)
+    assert len(encoder.partial_fit(rows).categories_[0]) > 1
+
+
+def test_the_message_for_a_long_cell_is_short():
+    cell = [f"label {i}" for i in range(10_000)] + [["nested"]]
+    message = r"^Column 'g', row 1: got \['label 0'.{,200}\['nested'\]\], expected"
+    with pytest.raises(TypeError, match=message) as caught:
+        WeightedMultiLabelEncoder().fit(pd.DataFrame({"g": [["a"], cell]}))
+    assert len(str(caught.value)) < 400

@@ -289,3 +289,16 @@ def test_parameters_are_checked(parameters):
     name = next(iter(parameters))
     with pytest.raises(InvalidParameterError, match=f"The {name!r} parameter"):
         SplineEncoder(**parameters).fit(X)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_bad_cells_are_named_in_every_kind_of_table(frame):
+    X = frame({"size": [1, 2], "price": ["1.5", "much"]})
+    with pytest.raises(ValueError, match=r"^Column 'price', row 1: got 'much'"):
+        SplineEncoder().fit(X)
+
+
+def test_a_complex_cell_is_named():
+    X = pd.DataFrame({"size": [1, 2], "price": pd.Series([1.5, 2j], dtype=object)})
+    with pytest.raises(TypeError, match=r"^Column 'price', row 1: got 2j, expected"):
+        SplineEncoder().fit(X)

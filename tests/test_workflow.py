@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -21,7 +22,10 @@ from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
 from skwfm import (
+    FieldCSR,
     FieldTransformer,
+    HistoryEncoder,
+    SplineEncoder,
     WeightedFFMClassifier,
     WeightedFFMRegressor,
     WeightedFMClassifier,
@@ -329,3 +333,37 @@ def test_sparse_matrix_from_a_plain_column_transformer_must_be_told_its_fields()
     told = WeightedFFMClassifier(fields=[6, 5], random_state=0).fit(plain, y)
     model = make_pipeline(encoder, WeightedFFMClassifier(random_state=0)).fit(X, y)
     assert_array_equal(told.predict_proba(plain), model.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "transformer", [SplineEncoder(), HistoryEncoder(), FieldTransformer()]
+)
+def test_set_output_default_beats_a_global_setting(transformer):
+    X = pd.DataFrame({"a": [1.0, 2.0, 2.0], "b": [3.0, 4.0, 5.0]})
+    if isinstance(transformer, FieldTransformer):
+        X = X.assign(b=["u", "v", "w"])
+    expected = clone(transformer).fit_transform(X)
+    with config_context(transform_output="pandas"):
+        out = clone(transformer).set_output(transform="default").fit_transform(X)
+    assert isinstance(out, FieldCSR)
+    assert_array_equal(out.toarray(), expected.toarray())
+
+
+def test_an_arrow_table_goes_straight_into_the_model():
+    X = pd.DataFrame({"user": ["u", "v", "w"] * 10, "price": np.arange(30.0)})
+    y = np.arange(30.0)
+    expected = WeightedFMRegressor(random_state=0).fit(X, y).predict(X)
+    table = pa.table({name: X[name].tolist() for name in X})
+    estimator = WeightedFMRegressor(random_state=0).fit(table, y)
+    assert_array_equal(estimator.predict(table), expected)
+    twice = pa.table([["u"], ["v"]], names=["user", "user"])
+    with pytest.raises(ValueError, match="column 'user' occurs twice"):
+        estimator.fit(twice, [1.0])
+
+
+def test_no_row_to_predict_is_refused_for_a_data_frame_as_for_an_array():
+    X, y = make_films(n_rows=30)
+    estimator = WeightedFMClassifier(max_iter=2).fit(X, y)
+    message = r"0 sample\(s\) \(shape=\(0, 3\)\) .* required by WeightedFMClassifier"
+    with pytest.raises(ValueError, match=message):
+        estimator.predict(X[:0])
