@@ -38,6 +38,8 @@ from skwfm._vocabulary import Limits, Vocabulary
 
 __all__ = ["WeightedMultiLabelEncoder"]
 
+_MAX_COLUMNS = 2**31 - 1  # numbers of columns are int32
+
 
 class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
     """Encode columns of weighted labels, one field per column.
@@ -402,6 +404,12 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         names = list(map(str, _check_feature_names_in(self)))
         self._pairs = resolve_pairs(self.weights, names, self.n_features_in_)
         self.field_names_ = tuple(names[i] for i, _ in self._pairs)
+        n_hashed = len(self._pairs) * self.n_hash_features
+        if self.categories == "hash" and n_hashed > _MAX_COLUMNS:
+            raise ValueError(
+                f"n_hash_features={self.n_hash_features!r} for {len(self._pairs)} "
+                f"fields: expected at most {_MAX_COLUMNS} columns in all."
+            )
         given = self._given_categories()
         self._forms, self._vocabularies, blocks = [], [], []
         columns = self._read(table, [None] * len(given))

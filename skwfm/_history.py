@@ -49,11 +49,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skwfm._cells import as_table
+from skwfm._cells import as_table, table_columns
+from skwfm._columns import Column
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
-from skwfm._validation import cell_error, check_table_shape
+from skwfm._validation import check_table_shape
 
 __all__ = ["HistoryEncoder"]
 
@@ -179,7 +180,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         encoded = self._encoder.fit_transform(table)
         self.categories_ = self._encoder.categories_[1:]
         self._sizes = [len(labels) for labels in self._encoder.categories_]
-        owners, *columns = self._codes(encoded)
+        owners, *columns = self._codes(table, encoded)
         self._histories = [
             _Histories.learn(owners, items, self._sizes[0], n_items, self.max_items)
             for items, n_items in zip(columns, self._sizes[1:], strict=True)
@@ -208,7 +209,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         table = validate_data(self, _as_rows(X), reset=False, skip_check_array=True)
-        owners, *columns = self._codes(self._encoder.transform(table))
+        owners, *columns = self._codes(table, self._encoder.transform(table))
         blocks = [
             histories.rows(owners, items)
             for histories, items in zip(self._histories, columns, strict=True)
@@ -234,7 +235,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         names: npt.NDArray[Any] = self._encoder.get_feature_names_out(columns)
         return names[self._sizes[0] :]
 
-    def _codes(self, encoded: FieldCSR) -> list[_Codes]:
+    def _codes(self, table: Any, encoded: FieldCSR) -> list[_Codes]:
         """Return the numbers of the labels, an array per column; -1 is none."""
         ends = np.cumsum(self._sizes).tolist()
         blocks = [
@@ -243,9 +244,9 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
         ]
         for column, block in enumerate(blocks):
             if (row := _row_of_bag(block)) is not None:
-                bag = self._encoder.inverse_transform(encoded[row])[column][0]
                 name = self._encoder.field_names_[column]
-                raise ValueError(cell_error(name, row, bag, "a single label"))
+                cells = table_columns(table)[column]
+                Column(cells, name).fail(row, "a single label")
         return [_only_label(block) for block in blocks]
 
     def __sklearn_tags__(self) -> Any:

@@ -416,3 +416,11 @@ def test_the_message_for_a_long_cell_is_short():
     with pytest.raises(TypeError, match=message) as caught:
         WeightedMultiLabelEncoder().fit(pd.DataFrame({"g": [["a"], cell]}))
     assert len(str(caught.value)) < 400
+
+
+def test_more_hashed_columns_than_int32_can_number_are_refused():
+    X = pd.DataFrame({"a": ["x"], "b": ["y"]})
+    encoder = WeightedMultiLabelEncoder(categories="hash", n_hash_features=2**30)
+    message = "^n_hash_features=1073741824 for 2 fields: expected at most 2147483647"
+    with pytest.raises(ValueError, match=message):
+        encoder.fit(X)

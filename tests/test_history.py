@@ -340,3 +340,11 @@ def test_other_columns_than_in_fit_are_refused():
 def test_max_items_is_checked(max_items):
     with pytest.raises(ValueError, match="The 'max_items' parameter of HistoryEncoder"):
         HistoryEncoder(max_items=max_items).fit(RATINGS)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_the_cell_that_is_no_single_label_is_shown_as_it_is(frame):
+    X = frame({"user": ["ann", "bob"], "film": [["M"], ["Alien", "Heat"]]})
+    message = r"^Column 'film', row 1: got \['Alien', 'Heat'\], expected a single label"
+    with pytest.raises(ValueError, match=message):
+        HistoryEncoder().fit(X)

@@ -73,7 +73,7 @@ RULES = {
     "_dates": _rule(
         "_validation _field_map _fields _labels _frames", f"{DATA} narwhals", FRAMES
     ),
-    "_history": _rule("_validation _field_map _fields _cells _encoders", DATA),
+    "_history": _rule("_validation _field_map _fields _columns _cells _encoders", DATA),
     "_default_fields": _rule(
         "_validation _labels _frames _encoders _numbers _dates",
         f"{DATA} narwhals",
