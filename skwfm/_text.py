@@ -49,6 +49,8 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _ROW_END = "\0"
 # Cells at a time: their pieces stay in the processor's cache.
 _CHUNK = 1024
+# Cells at a time where the compiled core splits them: fewer distinct pieces in all.
+_LARGE_CHUNK = 2**16
 # Weighted text may have as many distinct pieces as entries: they are forgotten after
 # so many cells.
 _WEIGHTED_CHUNK = 2**15
@@ -110,27 +112,43 @@ def read_values(
 def _number_texts(
     numbering: Numbering, values: list[Any], spelling: Spelling, any_missing: bool
 ) -> Iterator[tuple[Codes, Any]]:
-    """Yield the numbers of the raw pieces of text and how many a row has.
+    """Yield the numbers of the raw pieces of text and how many a row has."""
+    sep, quote = str(spelling.sep), spelling.quotechar
+    for start in range(0, len(values), _LARGE_CHUNK):
+        texts = values[start : start + _LARGE_CHUNK]
+        if any_missing:
+            texts = ["" if text is None else text for text in texts]
+        found = None
+        if not quote or not any(quote in text for text in texts):
+            found = numbering.codes_of_pieces(texts, sep)
+        if found is None:
+            yield from _number_split(numbering, texts, spelling)
+        else:
+            yield found
+
+
+def _number_split(
+    numbering: Numbering, values: list[str], spelling: Spelling
+) -> Iterator[tuple[Codes, Any]]:
+    """Do what `_number_texts` does, in Python.
 
     The texts are joined with a piece between them that marks the end of a row: one
     split gives all pieces, and the marks among their numbers give the rows.
     """
-    numbering.codes([_ROW_END], 1)  # gets the number 0
     joint = f"{spelling.sep}{_ROW_END}{spelling.sep}"
     for start in range(0, len(values), _CHUNK):
         texts = values[start : start + _CHUNK]
-        if any_missing:
-            texts = ["" if text is None else text for text in texts]
         whole = joint.join(texts)
         if whole.count(_ROW_END) >= len(texts) or _is_special(whole, spelling):
             pieces, sizes = _split_texts(texts, spelling)
             yield numbering.codes(pieces, len(pieces)), sizes
             continue
         pieces = whole.split(spelling.sep)
-        codes = numbering.codes(pieces, len(pieces))
-        ends = np.flatnonzero(codes == 0)
+        codes = numbering.codes([_ROW_END, *pieces], len(pieces) + 1)
+        codes, mark = codes[1:], codes[0]
+        ends = np.flatnonzero(codes == mark)
         sizes = np.diff(np.concatenate([[-1], ends, [len(codes)]])) - 1
-        yield codes[codes != 0], sizes
+        yield codes[codes != mark], sizes
 
 
 def _read_single(column: Column, values: list[Any], form: Form | None) -> Bags:
