@@ -221,7 +221,10 @@ class Numbering:
 
 
 class Flat:
-    """An array that grows at its end, kept in parts until it is asked for.
+    """An array that grows at its end.
+
+    It grows in place where the C library can move memory without a copy, so that at no
+    time there is a second copy of the elements.
 
     Examples
     --------
@@ -235,8 +238,7 @@ class Flat:
     """
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._parts: list[npt.NDArray[Any]] = []
-        self._dtype = np.dtype(dtype)
+        self._array: npt.NDArray[Any] = np.empty(0, dtype)
         self._size = 0
 
     def __len__(self) -> int:
@@ -244,19 +246,19 @@ class Flat:
         return self._size
 
     def extend(self, values: npt.NDArray[Any]) -> None:
-        """Append an array, which must not be changed afterwards."""
-        self._parts.append(values)
-        self._size += len(values)
+        """Append the elements of an array."""
+        end = self._size + len(values)
+        if end > len(self._array):
+            # No other reference to the array is ever given away before `array`.
+            self._array.resize(end + end // 4, refcheck=False)
+        self._array[self._size : end] = values
+        self._size = end
 
     def array(self) -> Any:
         """Return the elements; they are gone from here."""
-        out = np.empty(self._size, self._dtype)
-        start, self._size = 0, 0
-        self._parts.reverse()
-        while self._parts:
-            part = self._parts.pop()
-            out[start : start + len(part)] = part
-            start += len(part)
+        out, self._array = self._array, np.empty(0, self._array.dtype)
+        out.resize(self._size, refcheck=False)
+        self._size = 0
         return out
 
 

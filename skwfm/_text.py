@@ -50,7 +50,7 @@ _ROW_END = "\0"
 # Cells at a time: their pieces stay in the processor's cache.
 _CHUNK = 1024
 # Cells at a time where the compiled core splits them: fewer distinct pieces in all.
-_LARGE_CHUNK = 2**16
+_LARGE_CHUNK = 2**15
 # Weighted text may have as many distinct pieces as entries: they are forgotten after
 # so many cells.
 _WEIGHTED_CHUNK = 2**15
@@ -314,7 +314,7 @@ def finish_pieces(
     pieces : list
         Distinct raw pieces: text, or other labels.
     codes : array of int32
-        Number of the piece of every entry.
+        Number of the piece of every entry; used up.
     indptr : array of int64
     spelling : Spelling
     form : {"plain"} or None
@@ -344,7 +344,7 @@ def _number_labels(
     known = [p.label for p in parsed if p.label is not None]
     number = np.full(len(parsed), -1, dtype=np.int32)
     number[said] = numbering.codes(known, len(known))
-    codes = number[codes]
+    codes = np.take(number, codes, out=codes, mode="clip")  # see to_csr
     if not said.all():
         keep = codes >= 0
         codes, indptr = codes[keep], row_pointer(keep)[indptr]

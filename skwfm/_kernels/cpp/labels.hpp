@@ -123,44 +123,65 @@ void split_rows(const char* text, int64_t n, const char* sep, int64_t width,
     }
 }
 
+// Sorts up to 16 entries. The place of an entry is the number of those before it: no
+// branch depends on the codes, and labels come in any order, which no processor guesses.
+inline void sort_few(int32_t* codes, double* weights, int64_t n) {
+    int32_t code[16], place[16];
+    double weight[16];
+    for (int64_t e = 0; e < n; e++) {
+        code[e] = codes[e];
+        place[e] = 0;
+        for (int64_t before = 0; before < e; before++) {
+            const int32_t is_less = code[e] < code[before];
+            place[before] += is_less;
+            place[e] += 1 - is_less;
+        }
+    }
+    for (int64_t e = 0; e < n; e++) codes[place[e]] = code[e];
+    if (!weights) return;
+    std::copy(weights, weights + n, weight);
+    for (int64_t e = 0; e < n; e++) weights[place[e]] = weight[e];
+}
+
 // Sorts the entries of a row by code, keeping the order of equal ones.
 inline void sort_row(int32_t* codes, double* weights, int64_t n) {
-    constexpr int64_t SHORT = 48;  // insertion is quadratic
+    if (n < 2) return;
+    if (n <= 16) return sort_few(codes, weights, n);
     if (std::is_sorted(codes, codes + n)) return;
-    if (n > SHORT) {
-        std::vector<std::pair<int32_t, double>> row(n);
-        for (int64_t e = 0; e < n; e++) row[e] = {codes[e], weights ? weights[e] : 1.0};
-        std::stable_sort(row.begin(), row.end(),
-                         [](auto& a, auto& b) { return a.first < b.first; });
-        for (int64_t e = 0; e < n; e++) codes[e] = row[e].first;
-        for (int64_t e = 0; weights && e < n; e++) weights[e] = row[e].second;
-        return;
-    }
-    for (int64_t e = 1; e < n; e++) {
-        const int32_t code = codes[e];
-        const double weight = weights ? weights[e] : 1.0;
-        int64_t at = e;
-        for (; at > 0 && codes[at - 1] > code; at--) {
-            codes[at] = codes[at - 1];
-            if (weights) weights[at] = weights[at - 1];
-        }
-        codes[at] = code;
-        if (weights) weights[at] = weight;
-    }
+    if (!weights) return std::sort(codes, codes + n);
+    std::vector<std::pair<int32_t, double>> row(n);
+    for (int64_t e = 0; e < n; e++) row[e] = {codes[e], weights[e]};
+    std::stable_sort(row.begin(), row.end(),
+                     [](auto& a, auto& b) { return a.first < b.first; });
+    for (int64_t e = 0; e < n; e++) codes[e] = row[e].first;
+    for (int64_t e = 0; e < n; e++) weights[e] = row[e].second;
 }
 
 // Sums the weights of equal neighbours and drops those of 0; returns how many are left.
 inline int64_t sum_row(int32_t* codes, double* weights, int64_t n) {
-    int64_t kept = 0;
-    for (int64_t e = 0; e < n;) {
+    int64_t last = -1;
+    int32_t before = -1;
+    for (int64_t e = 0; e < n; e++) {
         const int32_t code = codes[e];
-        double sum = weights[e];
-        while (++e < n && codes[e] == code) sum += weights[e];
-        if (sum == 0) continue;
-        codes[kept] = code;
-        weights[kept++] = sum;
+        const double weight = weights[e], sum = weights[last < 0 ? 0 : last];
+        last += code != before;
+        weights[last] = code == before ? sum + weight : weight;
+        codes[last] = before = code;
+    }
+    int64_t kept = 0;
+    for (int64_t e = 0; e <= last; e++) {
+        codes[kept] = codes[e];
+        weights[kept] = weights[e];
+        kept += weights[e] != 0;
     }
     return kept;
+}
+
+// Whether a sorted row has a column twice.
+inline bool repeats(const int32_t* row, int64_t n) {
+    bool any = false;
+    for (int64_t e = 1; e < n; e++) any |= row[e] == row[e - 1];
+    return any;
 }
 
 // Replaces codes by columns, drops entries whose column is negative, sorts every row and
@@ -183,7 +204,7 @@ inline bool canonical_rows(const int64_t* indptr, int64_t n_rows,
         }
         int32_t* row = codes + first;
         sort_row(row, given ? weights + first : nullptr, n);
-        if (!weighted && std::adjacent_find(row, row + n) != row + n) {
+        if (!weighted && repeats(row, n)) {
             std::fill(weights, weights + first + n, 1.0);
             weighted = true;
         }
