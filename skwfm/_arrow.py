@@ -1,9 +1,10 @@
 """Arrow columns to bags without a Python object per entry.
 
-Lists keep their offsets, and their flat values are dictionary encoded by Arrow, chunk
-by chunk: only the distinct labels of a chunk become Python values. A column that this
-module does not read (nested lists, quoted or weighted text) is read as Python cells
-instead, and so is one with a fault, for the sake of the message.
+Lists keep their offsets, and their flat values are dictionary encoded chunk by chunk,
+text by the compiled core and all else by Arrow: only the distinct labels of a chunk
+become Python values. A column that this module does not read (nested lists, quoted or
+weighted text) is read as Python cells instead, and so is one with a fault, for the sake
+of the message.
 """
 
 from __future__ import annotations

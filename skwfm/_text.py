@@ -6,8 +6,9 @@ a piece says is then found once per distinct piece:
     piece = label | label weight_sep number | quoted | quoted weight_sep number
 
 with blanks around any of them. In a quoted label the separators are letters like all
-others and a doubled quote is one quote. Cost: one join and one split of some thousand
-cells at a time, a dictionary look-up per piece.
+others and a doubled quote is one quote. Cost: in the compiled core some 30 ns per piece
+of plain text; else one join and one split of some thousand cells at a time, and a
+dictionary look-up per piece.
 """
 
 from __future__ import annotations

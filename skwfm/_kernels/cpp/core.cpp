@@ -77,8 +77,8 @@ template <>
 const Kernels<double>& kernels<double>() {
     return chosen<double>();
 }
-void bind_batch(py::module_& m);  // core_batch.cpp
-void bind_text(py::module_& m);   // core_text.cpp
+void bind_batch(py::module_& m);   // core_batch.cpp
+void bind_text(py::module_& m);    // core_text.cpp
 void bind_labels(py::module_& m);  // core_labels.cpp
 
 namespace {
