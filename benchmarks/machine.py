@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import platform
 import sys
@@ -10,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe", "memory_now", "peak_memory", "reset_peak"]
+__all__ = ["describe", "memory_now", "peak_memory", "reset_peak", "return_memory"]
 
 PACKAGES = (
     "skwfm numpy scipy scikit-learn torch skorch modern-fm pylibffm xlearn myfm "
@@ -56,6 +58,19 @@ def peak_memory() -> float:
     # Kilobytes on Linux, bytes on macOS.
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return usage / (MIB if sys.platform == "darwin" else KIB)
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system, where the C library can.
+
+    What the process keeps would be used again without the resident memory growing.
+    """
+    gc.collect()
+    trim = (
+        getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    )
+    if trim is not None:
+        trim(0)
 
 
 def reset_peak() -> bool:

@@ -1,9 +1,10 @@
 """Arrow columns to bags without a Python object per entry.
 
-Lists keep their offsets, and their flat values are dictionary encoded by Arrow, chunk
-by chunk: only the distinct labels of a chunk become Python values. A column that this
-module does not read (nested lists, quoted or weighted text) is read as Python cells
-instead, and so is one with a fault, for the sake of the message.
+Lists keep their offsets, and their flat values are dictionary encoded chunk by chunk,
+text by the compiled core and all else by Arrow: only the distinct labels of a chunk
+become Python values. A column that this module does not read (nested lists, quoted or
+weighted text) is read as Python cells instead, and so is one with a fault, for the sake
+of the message.
 """
 
 from __future__ import annotations
@@ -184,6 +185,10 @@ def _codes(numbering: Numbering, values: Any) -> Codes:
         raise ValueError("a missing label")
     if str(values.type) == "string_view":
         values = values.cast(pa.large_string())
+    if _is_text(values.type):
+        found = _codes_of_texts(numbering, values)
+        if found is not None:
+            return found
     is_encoded = pa.types.is_dictionary(values.type)
     encoded = values if is_encoded else values.dictionary_encode()
     indices = encoded.indices.to_numpy(zero_copy_only=False)
@@ -193,6 +198,16 @@ def _codes(numbering: Numbering, values: Any) -> Codes:
         labels, indices = used.values, used.codes
     numbers = numbering.codes(labels, len(labels))
     return np.asarray(numbers[indices])
+
+
+def _codes_of_texts(numbering: Numbering, values: Any) -> Codes | None:
+    """Return the numbers of Arrow texts from their memory; None: in another way."""
+    _, ends, text = values.buffers()
+    if ends is None or text is None:
+        return None
+    kind = np.int64 if str(values.type) == "large_string" else np.int32
+    flat = np.frombuffer(ends, kind)[values.offset :][: len(values) + 1]
+    return numbering.codes_of_texts(text, flat)
 
 
 def _numbers(values: Any) -> Weights:

@@ -254,7 +254,7 @@ class _Chunk:
         """Return the numbers of all labels; None for tuples and what has no hash."""
         before = len(self.numbering)
         try:
-            codes = self.numbering.codes(self._labels, self.size)
+            codes = self.numbering.codes_in(self.bags, self.size)
         except TypeError:
             return None
         if any(map(_is_tuple, self._labels_since(before))):

@@ -40,6 +40,9 @@ FRAMES = "narwhals pandas polars pyarrow"
 # From the bottom to the top: a row may name, as internal, only rows above it in this
 # table. `_kernels` and `nn` are folders, and one row speaks for all their modules.
 RULES = {
+    # Kernels know nothing but arrays and tensors. Of the data side only `_columns` uses
+    # them, for the numbers of labels.
+    "_kernels": _rule("", TENSORS),
     # Data side: never torch. Data frames only in `_frames`, `_arrow`, `_cells`,
     # `_numbers` and `_dates`, and in `_compose` with the defaults that it chooses by a
     # column's kind.
@@ -49,7 +52,7 @@ RULES = {
     "_fields": _rule("_validation _field_map", DATA),
     "_bags": _rule("_validation _field_map _fields", DATA),
     "_labels": _rule("", DATA),
-    "_columns": _rule("_validation _labels", DATA),
+    "_columns": _rule("_validation _labels _kernels", DATA),
     "_scaling": _rule("_validation _labels _columns", DATA),
     "_vocabulary": _rule("_validation _labels _columns", DATA),
     "_hashing": _rule("_validation _labels _columns _vocabulary", DATA),
@@ -88,8 +91,7 @@ RULES = {
         FRAMES,
     ),
     "_extras": _rule("_validation"),
-    # Tensor side: never scikit-learn, skorch or a data frame.
-    "_kernels": _rule("", TENSORS),
+    # Tensor side: never scikit-learn, skorch or a data frame (`_kernels` is above).
     "nn": _rule("_kernels", TENSORS),
     "_model": _rule("_kernels nn", TENSORS),
     # Training.

@@ -175,3 +175,21 @@ def format_text(
     last: int,
     out: _Array,
 ) -> int: ...
+def number_objects(
+    *, index: dict[Any, int], bags: list[Any], codes: _Array
+) -> None: ...
+def number_pieces(
+    *, text: _Array, sep: _Array, codes: _Array, sizes: _Array, bounds: _Array
+) -> int: ...
+def number_texts(
+    *, text: _Array, ends: _Array, codes: _Array, bounds: _Array
+) -> int: ...
+def canonical_rows(
+    *,
+    indptr: _Array,
+    columns: _Array,
+    codes: _Array,
+    weights: _Array,
+    weighted: bool,
+    ends: _Array,
+) -> bool: ...

@@ -77,8 +77,9 @@ template <>
 const Kernels<double>& kernels<double>() {
     return chosen<double>();
 }
-void bind_batch(py::module_& m);  // core_batch.cpp
-void bind_text(py::module_& m);   // core_text.cpp
+void bind_batch(py::module_& m);   // core_batch.cpp
+void bind_text(py::module_& m);    // core_text.cpp
+void bind_labels(py::module_& m);  // core_labels.cpp
 
 namespace {
 
@@ -453,6 +454,7 @@ PYBIND11_MODULE(_core, m) {
     skwfm::bind<double>(m);
     skwfm::bind_batch(m);
     skwfm::bind_text(m);
+    skwfm::bind_labels(m);
     m.def("instruction_sets", skwfm::instruction_sets);
     m.def("instruction_set", [] { return skwfm::instruction_set(); });
     m.def("set_instruction_set", skwfm::set_instruction_set);
