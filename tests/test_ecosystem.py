@@ -490,6 +490,20 @@ def test_two_classes_of_every_kind(estimator_class, make_y):
     assert model.score(MATRIX, y) > 0.9
 
 
+@pytest.mark.parametrize("estimator_class", CLASSIFIERS)
+@pytest.mark.parametrize("other", [None, 1, True])
+def test_labels_of_two_kinds_name_the_row(estimator_class, other):
+    y = LABELS.astype(object)
+    y[3] = other
+    with pytest.raises(
+        TypeError, match=rf"y, row 3: got {other}, expected text as in row 0\. Drop"
+    ):
+        estimator_class().fit(MATRIX, y)
+    y[:3] = other  # scikit-learn would speak of a regression target
+    with pytest.raises(TypeError, match=f"y, row 0: got {other}, expected text as in"):
+        estimator_class().fit(MATRIX, y)
+
+
 @pytest.mark.parametrize("estimator_class", ALL)
 def test_column_vector_warns(estimator_class):
     y = target_of(estimator_class)
