@@ -183,6 +183,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         self.class_weight = class_weight
 
     def _learn_target(self, y: Array) -> tuple[Loss, Array]:
+        val.check_label_kinds(y)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         codes = np.searchsorted(self.classes_, y)  # unique's inverse would sort y

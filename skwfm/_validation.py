@@ -346,6 +346,20 @@ def check_counts(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return y
 
 
+def check_label_kinds(y: npt.NDArray[Any]) -> None:
+    """Raise when some labels are text and others are not: they have no order."""
+    if y.dtype != object:
+        return
+    is_text = [isinstance(label, str) for label in y]
+    if any(is_text) and not all(is_text):
+        row = is_text.index(False)
+        raise TypeError(
+            f"y, row {row}: got {y[row]!r}, expected text as in row "
+            f"{is_text.index(True)}. Drop rows without a label, or make all labels "
+            "text."
+        )
+
+
 def check_two_classes(classes: npt.NDArray[Any]) -> None:
     """Raise when a classifier is given fewer than two classes."""
     if len(classes) < 2:
