@@ -80,7 +80,14 @@ def sanitize(session: nox.Session) -> None:
     check = "import sys; from skwfm._kernels import _core; "
     check += "assert _core.__file__.startswith(sys.argv[1]), _core.__file__"
     session.run("python", "-c", check, str(library), env=env)
-    names = ("compiled", "compiled_table", "operators", "optim")
+    names = (
+        "compiled",
+        "compiled_table",
+        "operators",
+        "optim",
+        "ffm_files",
+        "label_kernels",
+    )
     tests = [f"tests/test_{name}.py" for name in names]
     pytest = ("python", "-m", "pytest", "-p", "no:cacheprovider", *tests)
     session.run(*pytest, *session.posargs, env=env)

@@ -274,6 +274,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         >>> encoder.get_feature_names_out()
         array(['x0=b', 'x0=c', 'x0=a'], dtype=object)
         """
+        self._validate_params()
         is_first = not hasattr(self, "fields_")
         if self._has_limits() or not (is_first or self._keeps_all_labels()):
             raise ValueError(
@@ -284,7 +285,6 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
             )
         if is_first:
             return self.fit(X)
-        self._validate_params()
         self._check_settings()
         table = validate_data(self, as_table(X), reset=False, skip_check_array=True)
         self._grow(list(self._read(table, self._forms)))

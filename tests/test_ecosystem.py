@@ -140,11 +140,7 @@ ESTIMATORS = [estimator_class() for estimator_class in ALL]
 EXTRA = {
     # A ColumnTransformer selects by name and may drop columns: not FieldTransformer.
     "check_dataframe_column_names_consistency": [*ESTIMATORS, *TRANSFORMERS[2:]],
-    # Its partial_fit has another error for limits of any value.
-    "check_param_validation": [
-        *ESTIMATORS,
-        *(t for t in TRANSFORMERS if not isinstance(t, WeightedMultiLabelEncoder)),
-    ],
+    "check_param_validation": [*ESTIMATORS, *TRANSFORMERS],
     "check_inplace_ensure_writeable": [*ESTIMATORS, *TRANSFORMERS],
     "check_get_feature_names_out_error": TRANSFORMERS,
     "check_transformer_get_feature_names_out": TRANSFORMERS,
