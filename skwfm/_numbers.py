@@ -65,8 +65,8 @@ class SplineEncoder(TransformerMixin, BaseEstimator):
         - ``"quantile"``: with as many numbers of `fit` between any two, which suits
           prices and counts. Equal quantiles, as of a column with many zeros, are one
           knot. A column of at most `n_knots` different numbers has them as its knots:
-          at degree 1 each is a label of its own. At degree 0 the largest shares the
-          bin of the one before, so that a column of two numbers is one bin only.
+          at degree 1 each is a label of its own. At degree 0, where a bin lies between
+          two knots, fewer than `n_knots` different numbers have a bin each.
         - ``"uniform"``: at equal distances.
 
     Attributes
@@ -252,7 +252,7 @@ class _Basis(NamedTuple):
         """Place the knots of a column; NaN is missing."""
         present = column[~np.isnan(column)]
         exponent = _exponent(present)
-        knots = _place(_scaled(present, exponent), n_knots, kind)
+        knots = _place(_scaled(present, exponent), n_knots, degree, kind)
         return cls.on(np.ldexp(knots, exponent), degree)
 
     @classmethod
@@ -310,10 +310,13 @@ def _scaled(numbers: _Floats, exponent: int) -> _Floats:
     return np.where(np.abs(scaled) < _NEXT_TO_NOTHING, 0.0, scaled)
 
 
-def _place(numbers: _Floats, n_knots: int, kind: str) -> _Floats:
+def _place(numbers: _Floats, n_knots: int, degree: int, kind: str) -> _Floats:
     """Return at most `n_knots` knots in order; none for no number."""
     different = np.unique(numbers)
     if kind == "quantile":
+        if degree == 0 and 1 < len(different) < n_knots:  # a bin around each
+            between = different[:-1] + np.diff(different) / 2
+            return np.concatenate([different[:1], between, different[-1:]])
         if len(different) <= n_knots:
             return different
         return np.asarray(np.quantile(numbers, np.linspace(0, 1, n_knots)))

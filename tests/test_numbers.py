@@ -302,3 +302,13 @@ def test_a_complex_cell_is_named():
     X = pd.DataFrame({"size": [1, 2], "price": pd.Series([1.5, 2j], dtype=object)})
     with pytest.raises(TypeError, match=r"^Column 'price', row 1: got 2j, expected"):
         SplineEncoder().fit(X)
+
+
+@pytest.mark.parametrize("numbers", [[0, 1], [3, 1, 2], [5.5, -1, 1e9, 7]])
+def test_few_numbers_have_a_bin_each(numbers):
+    """Bins lie between knots: with the numbers as knots two would share the last."""
+    X = np.array(numbers, dtype=float)[:, None]
+    out = SplineEncoder(5, degree=0).fit_transform(X).toarray()
+    np.testing.assert_array_equal(
+        out, np.eye(len(numbers))[np.argsort(np.argsort(X[:, 0]))]
+    )
