@@ -452,15 +452,12 @@ def to_csr(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
     """
     weights, indptr = bags.weights, bags.indptr
     if bags.is_canonical and np.array_equal(columns, np.arange(n_columns)):
-        return _canonical(bags, n_columns)
+        return _canonical(bags.codes, weights, indptr, n_columns)
     found = kernels.canonical_rows(indptr, bags.codes, weights, columns)
     if found is None:
         return _to_csr_slowly(bags, columns, n_columns)
     indptr, entries, weights = found
-    data = np.ones(len(entries), np.float32) if weights is None else weights
-    out = _csr(data, entries, indptr, n_columns)
-    out.has_canonical_format = True
-    return out
+    return _canonical(entries, weights, indptr, n_columns)
 
 
 def _to_csr_slowly(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
@@ -490,11 +487,12 @@ def _to_csr_slowly(bags: Bags, columns: Codes, n_columns: int) -> sp.csr_matrix:
     return out
 
 
-def _canonical(bags: Bags, n_columns: int) -> sp.csr_matrix:
-    """Return bags as they are, in a matrix that shares their arrays."""
-    weights = bags.weights
-    data = np.ones(len(bags.codes), np.float32) if weights is None else weights
-    out = _csr(data, bags.codes, bags.indptr, n_columns)
+def _canonical(
+    entries: Codes, weights: Weights | None, indptr: Indptr, n_columns: int
+) -> sp.csr_matrix:
+    """Return canonical rows as they are, in a matrix that shares their arrays."""
+    data = np.ones(len(entries), np.float32) if weights is None else weights
+    out = _csr(data, entries, indptr, n_columns)
     out.has_canonical_format = True
     return out
 

@@ -98,7 +98,7 @@ void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* o
     });
 }
 
-// Training in threads: each has copies of the labels (ascending) that many samples have,
+// Training in threads: each has copies of the labels that many samples have,
 // and of the bias. Now and then a thread adds what changed in its copies to the table
 // and takes over what the others added; no thread waits for another to be ready.
 template <class T>
@@ -143,11 +143,11 @@ struct Replicas {
     }
 
     // Begins the copies of a thread; others may have gone on already.
-    void copy(int thread, const T* values) {
+    void copy(int thread, T* values) {
         each_row(thread, [](const T* base, T* copy, T* seen, int64_t n) {
             std::copy(base, base + n, copy);
             std::copy(base, base + n, seen);
-        }, const_cast<T*>(values));
+        }, values);
     }
 
     // Adds to the table what a thread added to its copies since they were last alike.
