@@ -97,23 +97,29 @@ RULES = {
     # Training.
     "_device": _rule("_validation", "numpy scipy torch"),
     "_losses": _rule("_validation", "numpy scipy torch"),
+    "_schedules": _rule("", "numpy"),
+    "_dropout": _rule("", "torch"),
     "_solvers": _rule("_validation _kernels _losses", "numpy scipy torch"),
+    "_optimizers": _rule("_validation _solvers", "torch"),
     "_loop": _rule("_validation", f"{TENSORS} skorch"),
     "_net": _rule(
-        "_validation _bags _model _losses _solvers _device _loop", f"{TENSORS} skorch"
+        "_validation _bags _model _losses _schedules _dropout _solvers _device _loop",
+        f"{TENSORS} skorch",
     ),
     "_online": _rule(
-        "_validation _kernels _model _losses _solvers _loop", f"{TENSORS} skorch"
+        "_validation _kernels _model _losses _schedules _solvers _loop",
+        f"{TENSORS} skorch",
     ),
     # These two join both sides: rows to arrays, and raw input to rows.
     "_training": _rule(
-        "_validation _bags _kernels nn _model _device _losses _solvers _loop _net"
-        " _online",
+        "_validation _bags _kernels nn _model _device _losses _dropout _solvers"
+        " _optimizers _loop _net _online",
         f"{DATA} joblib",
     ),
     "_base": _rule(
         "_validation _field_map _fields _bags _cells _encoders _default_fields _compose"
-        " _kernels nn _model _device _losses _solvers _loop _net _training",
+        " _kernels nn _model _device _losses _schedules _solvers _optimizers _loop"
+        " _net _training",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
