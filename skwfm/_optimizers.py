@@ -114,9 +114,9 @@ def _of_class(optimizer: Any) -> Solver:
     if not _is_optimizer(optimizer):
         raise ValueError(val.no_optimizer_error(optimizer))
     name = optimizer.__name__
-    for base in optimizer.__mro__:
-        if OPTIMIZERS.get(base.__name__) is base and base.__name__ in UNFIT:
-            raise ValueError(val.unfit_optimizer_error(name, UNFIT[base.__name__]))
+    for base, why in UNFIT.items():
+        if issubclass(optimizer, OPTIMIZERS.get(base, ())):
+            raise ValueError(val.unfit_optimizer_error(name, why))
     known = arguments(optimizer)
     if "lr" not in known.defaults and not known.is_open:
         raise ValueError(val.unfit_optimizer_error(name, "it takes no rate lr"))
