@@ -127,18 +127,22 @@ def _of_class(optimizer: Any) -> Solver:
         name,
         optimizer,
         (("fm", rate), ("ffm", rate)),
-        options=tuple((key, 0) for key in _own_penalties(optimizer, known)),
+        options=tuple(_own_options(optimizer, known).items()),
         full_batch=full_batch,
         adds_penalty=full_batch or optimizer not in COUPLED,
     )
 
 
-def _own_penalties(optimizer: type[Optimizer], known: Arguments) -> list[str]:
-    """Return the arguments by which a class would shrink parameters on its own."""
-    names = ["weight_decay"]
+def _own_options(optimizer: type[Optimizer], known: Arguments) -> dict[str, Any]:
+    """Return what a class is given in place of its own defaults."""
+    options: dict[str, Any] = {}
+    if "weight_decay" in known.defaults:
+        options["weight_decay"] = 0  # no penalty that was not asked for
     if issubclass(optimizer, torch.optim.ASGD):
-        names.append("lambd")
-    return [name for name in names if name in known.defaults]
+        options["lambd"] = 0  # which is one too
+    if issubclass(optimizer, torch.optim.LBFGS):
+        options["line_search_fn"] = "strong_wolfe"  # without it, it diverges
+    return options
 
 
 class Arguments(NamedTuple):
