@@ -504,8 +504,8 @@ def optimizer_error(
 ) -> str:
     """Word what an optimizer of torch says of its arguments."""
     return (
-        f"solver={solver!r} with learning_rate={learning_rate!r} and solver_params="
-        f"{shorten(options)}: {error}"
+        f"solver={solver!r} with lr={learning_rate!r} and {shorten(options)}: {error}."
+        " Change learning_rate or solver_params."
     )
 
 
