@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skwfm._kernels.compiled import Table
+from skwfm._losses import Loss
+from skwfm._solvers import start_states
 
 __all__ = ["Known", "Seen", "SolverState", "unit_of"]
 
@@ -32,6 +34,8 @@ MEAN_SQUARES = (1e-30, 1e30)
 POWERS = {"state": 3, "linear_state": 2, "linear_z": 1}
 # So many rows of a new stream only find out the units; then learning starts again.
 WARM_UP = 16
+# So many targets give the deviation of a robust loss.
+FIRST = 64
 
 
 def unit_of(size: float) -> float:
@@ -69,6 +73,8 @@ class Seen:
     total: float = 0.0
     """Sum of the targets t."""
     total_squares: float = 0.0
+    first: tuple[float, ...] | None = None
+    """The first targets, for a robust loss: outliers do not change their deviation."""
     mean_square: float = 1.0
     """In force: the mean squared norm of a row."""
     mean: float = 0.0
@@ -77,6 +83,25 @@ class Seen:
     """In force: the standard deviation of t."""
     is_new: bool = True
     """Whether everything learned came as a stream."""
+
+    @classmethod
+    def of_fit(
+        cls, shift: float, scale: float, weight: float, n_rows: int, mean_square: float
+    ) -> Seen:
+        """Return the rows of a whole fit, given what standardised its target."""
+        unit = unit_of(scale)
+        scale /= unit
+        return cls(
+            shift,
+            unit,
+            weight,
+            n_rows,
+            squares=n_rows * mean_square,
+            total_squares=n_rows * scale**2,
+            mean_square=mean_square,
+            scale=scale,
+            is_new=False,
+        )
 
     @property
     def changes_units(self) -> bool:
@@ -89,45 +114,55 @@ class Seen:
         return self.is_new and self.n_rows <= WARM_UP
 
     @property
+    def last_change(self) -> int:
+        """Rows before the last change of units."""
+        return (1 << int(self.n_rows).bit_length()) >> 1
+
+    @property
     def rows_to_change(self) -> int:
         """Rows until the units change, at least 1."""
         return (1 << int(self.n_rows).bit_length()) - self.n_rows
 
-    def clip(self, targets: Array) -> Array:
-        """Return targets within 5 deviations: outliers of a robust loss."""
-        if self.n_rows < WARM_UP and self.is_new:
-            return targets
-        reach = 5 * self.scale
-        return np.clip(targets, self.mean - reach, self.mean + reach)
-
     def plus(self, targets: Array, squares: Array) -> Seen:
-        """Count rows. (Sums from left to right do not depend on the parts.)"""
+        """Count rows; sums from left to right do not depend on the parts."""
         return replace(
             self,
             n_rows=self.n_rows + len(targets),
             squares=_sum_from(self.squares, squares),
             total=_sum_from(self.total, targets),
             total_squares=_sum_from(self.total_squares, targets * targets),
+            first=self._first_with(targets),
         )
 
-    def measured(self, *, center: bool, scaled: bool) -> Seen:
-        """Return the same rows with their units in force.
+    def _first_with(self, targets: Array) -> tuple[float, ...] | None:
+        if self.first is None or len(self.first) == FIRST:
+            return self.first
+        return (*self.first, *targets[: FIRST - len(self.first)].tolist())
+
+    def measured(self, target: float, square: float, loss: Loss, center: bool) -> Seen:
+        """Return the same with the units that the next row gives in force.
 
         Parameters
         ----------
+        target, square : float
+            Of the next row.
+        loss : Loss
+            Scales the targets, or not.
         center : bool
             The scale is that about the mean, not about 0.
-        scaled : bool
-            The loss is one of a scaled target.
         """
-        n_rows = self.n_rows
-        mean_square = self.squares / n_rows
+        after = self.plus(np.array([target]), np.array([square]))
+        mean_square = after.squares / after.n_rows
         mean_square = float(np.clip(mean_square, *MEAN_SQUARES)) if mean_square else 1.0
-        mean = self.total / n_rows
-        variance = self.total_squares / n_rows - (mean**2 if center else 0.0)
-        scale = float(np.sqrt(max(variance, 0.0))) or self.scale
-        if not scaled:
-            scale = 1.0
+        mean, scale = after.total / after.n_rows, 1.0
+        if after.first is not None:
+            first = np.array(after.first)
+            coded = loss.encode(first, np.ones(len(first)), center=center)
+            mean, scale = coded.shift, coded.scale
+        elif loss.is_scaled:
+            variance = after.total_squares / after.n_rows - (mean**2 if center else 0.0)
+            scale = float(np.sqrt(max(variance, 0.0)))
+        scale = scale or self.scale
         return replace(self, mean_square=mean_square, mean=mean, scale=scale)
 
 
@@ -157,21 +192,34 @@ class SolverState:
     seen: Seen
 
     @classmethod
-    def empty(
-        cls, step: str, seed: int, shape: tuple[int, int, int], dtype: Any, seen: Seen
+    def begun(
+        cls, step: str, seed: int, counts: Array, length: int, bias: Array, seen: Seen
     ) -> SolverState:
-        """Return the state before the first row, for (columns, length, outputs)."""
-        n_columns, length, n_outputs = shape
-        by_weight = step == "adagrad_weight"
-        linear = np.zeros((n_columns, n_outputs), dtype)
+        """Return the state of steps that begin.
+
+        Parameters
+        ----------
+        step, seed, counts, seen
+            As the fields.
+        length : int
+            Numbers in a label's vector.
+        bias : array of shape (n_outputs,)
+            Intercepts in units of t; its dtype is that of all.
+        """
+        n_columns, dtype = len(counts), bias.dtype
+        start = start_states(seen.mean_square)
+        state = start["state"] * seen.scale ** POWERS["state"]
+        linear = start["linear_state"] * seen.scale ** POWERS["linear_state"]
+        shape = (n_columns, length) if step == "adagrad_weight" else (n_columns,)
+        linear_state = np.full((n_columns, len(bias)), linear, dtype)
         return cls(
             step,
             seed,
-            counts=np.zeros(n_columns, dtype),
-            state=np.zeros((n_columns, length) if by_weight else n_columns, dtype),
-            linear_state=linear,
-            linear_z=linear.copy() if step == "ftrl" else None,
-            bias=np.zeros(2 * n_outputs, dtype),
+            counts=counts.astype(dtype),
+            state=np.full(shape, state, dtype),
+            linear_state=linear_state,
+            linear_z=np.zeros_like(linear_state) if step == "ftrl" else None,
+            bias=np.concatenate([bias, np.full_like(bias, linear)]),
             seen=seen,
         )
 
@@ -183,26 +231,34 @@ class SolverState:
         scale, n_outputs = seen.scale, table.scheme.n_outputs
         bias = table.bias.copy()
         bias[:n_outputs] *= scale
-        bias[n_outputs:] *= scale**2
+        bias[n_outputs:] *= scale ** POWERS["linear_state"]
         views = table.states(step)
-        parts = {name: view * scale ** POWERS[name] for name, view in views.items()}
-        parts = {"linear_z": None, **parts}
+        parts: dict[str, Any] = {
+            name: view * scale ** POWERS[name] for name, view in views.items()
+        }
+        parts.setdefault("linear_z", None)
         return cls(
             step, seed, counts.astype(table.dtype), **parts, bias=bias, seen=seen
         )
 
+    @property
+    def trained(self) -> npt.NDArray[np.int64]:
+        """The columns that had a row."""
+        return np.flatnonzero(self.counts > 0)
+
     def restore(self, table: Table, scale: float) -> None:
-        """Write the states into the first rows of a table in units of ``t / scale``."""
-        trained = np.flatnonzero(self.counts > 0)
+        """Write the states into a table in units of ``y / scale``."""
+        trained, scale = self.trained, scale / self.seen.unit
         for name, view in table.states(self.step).items():
             view[trained] = getattr(self, name)[trained] / scale ** POWERS[name]
         n_outputs = table.scheme.n_outputs
-        table.bias[n_outputs:] = self.bias[n_outputs:] / scale**2
+        states = self.bias[n_outputs:] / scale ** POWERS["linear_state"]
+        table.bias[n_outputs:] = states
 
     def grown(self, n_columns: int) -> SolverState:
         """Return the state with room for further columns, which are untrained."""
         arrays = {name: getattr(self, name) for name in ("counts", *POWERS)}
-        longer = {
+        longer: dict[str, Any] = {
             name: _padded(array, n_columns)
             for name, array in arrays.items()
             if array is not None
@@ -227,10 +283,20 @@ class Known(NamedTuple):
     """Shape (n_columns, n_outputs)."""
     bias: Array
     """Shape (n_outputs,)."""
-    state: SolverState | None
+    state: SolverState
+
+    def write(
+        self, target: Any, factors: Array, linear: Array | None, bias: Array | None
+    ) -> None:
+        """Write the trained columns, in the units of a coded target, over a start."""
+        trained = self.state.trained
+        factors[trained] = self.factors[trained] / np.sqrt(target.scale)
+        if linear is not None:
+            linear[trained] = self.linear[trained] / target.scale
+        if bias is not None:
+            bias[:] = (self.bias - target.shift) / target.scale
 
     def grown(self, n_columns: int) -> Known:
         """Return arrays for all columns to write to, the new ones untrained."""
-        state = None if self.state is None else self.state.grown(n_columns)
         factors, linear = (_padded(a, n_columns) for a in (self.factors, self.linear))
-        return Known(factors, linear, self.bias, state)
+        return Known(factors, linear, self.bias, self.state.grown(n_columns))

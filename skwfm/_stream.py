@@ -3,12 +3,12 @@
 The result depends on the rows and their order alone, not on the calls they came in.
 Hence nothing may be known of the rows to come:
 
-- a label's penalty in its n-th row is ``l2 / n``, so that after each row the loss of all
-  rows so far and one whole penalty are being minimised;
-- the target is not scaled; the rates and the start of AdaGrad's sums are, by the norms
-  of rows and the deviation of the targets so far (`Seen`), for the loss ``(t - s)^2 / 2``
-  what standardising does: with deviation d, a rate r is ``r d`` for coefficients and
-  ``r sqrt(d)`` for factors (sgd: r and ``r / d``), `l2_factors` counts d times;
+- a label's penalty in its n-th row is ``l2 / n``, so that after each row the loss of
+  all rows so far and one whole penalty are being minimised;
+- the target is not scaled, but rates and penalties are, by the norms of rows and the
+  deviation d of targets so far (`Seen`), to what they are for a standardised target: a
+  rate r becomes ``r d`` for coefficients and ``r sqrt(d)`` for factors (sgd: r and
+  ``r / d``), `l2_factors` counts d times;
 - a label gets its first factors with its first row, by its number.
 
 The first 16 rows only find out the units: at rows 2, 4, 8 and 16 learning starts again.
@@ -29,15 +29,23 @@ from sklearn.utils.extmath import row_norms
 from skwfm._bags import to_flat
 from skwfm._kernels import compiled, online
 from skwfm._kernels.compiled import Options, Rows, Table, Threads
-from skwfm._losses import HUBER_DELTA, Loss
+from skwfm._losses import HUBER_DELTA, Loss, Target
 from skwfm._model import Layout
-from skwfm._solvers import Solver, chunk_rows, online_options, start_states
-from skwfm._state import Known, Seen, SolverState, unit_of
+from skwfm._solvers import (
+    SOLVERS,
+    Solver,
+    chunk_rows,
+    online_options,
+    start_states,
+)
+from skwfm._state import MEAN_SQUARES, Known, Seen, SolverState, unit_of
+from skwfm.nn._fm import FactorModule
 
 __all__ = ["Learned", "Stream"]
 
 Array = npt.NDArray[Any]
-CENTERED = ("squared", "huber")
+# The rate of sgd is halved at four times as many rows.
+SGD_ROWS = 100
 
 
 class Learned(NamedTuple):
@@ -61,6 +69,14 @@ class Stream:
     layout: Layout
     n_threads: int = 1
 
+    @classmethod
+    def of(cls, params: Any, loss: Loss, layout: Layout, n_threads: int = 1) -> Stream:
+        """Return the stream of an estimator: AdaGrad where its solver is not online."""
+        solver = SOLVERS["adagrad"]
+        if isinstance(params.solver, str) and params.solver in SOLVERS:
+            solver = SOLVERS[params.solver] if SOLVERS[params.solver].online else solver
+        return cls(params, solver, loss, layout, n_threads)
+
     @property
     def step(self) -> str:
         """The kind of step, as in the core's `Options`."""
@@ -68,22 +84,94 @@ class Stream:
         name = self.solver.name
         return "adagrad_weight" if name == "adagrad" and by_weight else name
 
-    @property
-    def is_scaled(self) -> bool:
-        """Whether the loss is one of a scaled target."""
-        return self.loss.name in CENTERED
-
     def begin(self, n_columns: int, dtype: Any, y: float, w: float, seed: int) -> Known:
         """Return the model before its first row, of which y and weight are given."""
         params, n_outputs = self.params, self.loss.n_outputs
-        shift = y if self.is_scaled and params.fit_intercept else 0.0
-        unit = unit_of(y) if self.is_scaled else 1.0
+        shift = float(y) if self.loss.is_scaled and params.fit_intercept else 0.0
+        unit = unit_of(y) if self.loss.is_scaled else 1.0
+        first = () if self.loss.is_robust else None
         length = self.layout.values_per_label * n_outputs
-        shape = (n_columns, length, n_outputs)
-        state = SolverState.empty(self.step, seed, shape, dtype, Seen(shift, unit, w))
+        state = SolverState.begun(
+            self.step,
+            seed,
+            counts=np.zeros(n_columns),
+            length=length,
+            bias=np.zeros(n_outputs, dtype),
+            seen=Seen(shift, unit, float(w), first=first),
+        )
         factors = np.zeros((n_columns, length), dtype)
-        bias = np.full(n_outputs, shift, dtype)
+        bias = np.full(n_outputs, shift)
         return Known(factors, np.zeros((n_columns, n_outputs), dtype), bias, state)
+
+    def observed(
+        self, X: Any, weights: Array, target: Target, model: FactorModule, seed: int
+    ) -> SolverState:
+        """Return the state after a pass over rows that moves nothing.
+
+        Parameters
+        ----------
+        X : CSR matrix of shape (n_samples, n_columns)
+            Canonical.
+        weights : array of shape (n_samples,)
+            Positive.
+        target : Target
+            As coded in a fit.
+        model : FactorModule
+            Trained to predict the coded target.
+        seed : int
+            For labels to come.
+        """
+        weight = float(weights.mean())
+        standard = target.shift, target.scale
+        seen = Seen.of_fit(*standard, weight, X.shape[0], _mean_square(X))
+        state = {name: part.numpy() for name, part in model.state_dict().items()}
+        factors, bias = state["bag.emb.weight"], state.get("bias")
+        start = np.zeros(self.loss.n_outputs) if bias is None else bias
+        counts = np.bincount(X.indices, minlength=len(factors)).astype(np.int32)
+        if not compiled.available():
+            own = (start * seen.scale).astype(factors.dtype)
+            length = factors.shape[1]
+            return SolverState.begun(self.step, seed, counts, length, own, seen)
+        scheme = self.layout.scheme(self.loss.n_outputs)
+        table = Table(scheme, len(factors), factors.dtype, self.step)
+        states = start_states(seen.mean_square)
+        table.start(counts, start, init_scale=0.0, seed=seed, **states)
+        table.factors[:], table.linear[:] = factors, state.get("linear", 0.0)
+        rows = Rows.of(X.astype(table.dtype, copy=False))
+        options = replace(
+            self.options(replace(seen, scale=1.0)),
+            learning_rate=0.0,
+            learning_rate_linear=0.0,
+            counting=False,
+        )
+        targets = target.values.astype(table.dtype)
+        own_weights = (weights / weight).astype(table.dtype)
+        compiled.train(table, rows, targets, own_weights, options)
+        return SolverState.of_table(table, self.step, seed, counts, seen)
+
+    def resumed(self, known: Known) -> Known:
+        """Return the same model with a state of this kind of step."""
+        state = known.state
+        if state.step == self.step:
+            return known
+        begun = SolverState.begun(
+            self.step,
+            state.seed,
+            state.counts,
+            known.factors.shape[1],
+            state.bias[: self.loss.n_outputs],
+            state.seen,
+        )
+        if begun.linear_z is not None:
+            begun.linear_z[:] = self._z_of(known.linear / state.seen.unit, begun)
+        return known._replace(state=begun)
+
+    def _z_of(self, linear: Array, state: SolverState) -> Array:
+        """Return the sums with which FTRL comes to some coefficients."""
+        options = self.options(state.seen)
+        root = np.sqrt(state.linear_state) / options.learning_rate_linear
+        z: Array = -(linear * (root + options.l2_linear))
+        return z - np.sign(linear) * options.l1_linear
 
     def learn(self, known: Known, X: Any, y: Array, weights: Array) -> Learned:
         """Take a step for every row; the arrays of `known` change when all is done.
@@ -124,13 +212,20 @@ class Stream:
             fit_bias=params.fit_intercept,
             counting=True,
         )
-        by_linear = 1.0 if self.step == "sgd" else scale
-        by_factor = 1 / scale if self.step == "sgd" else scale**0.5
+        by_linear, by_factor = scale, scale**0.5
+        if self.step == "sgd":
+            by_linear = (1 + seen.last_change / SGD_ROWS) ** -0.5
+            by_factor = by_linear / scale
         return replace(
             options,
             learning_rate=options.learning_rate * by_factor,
             learning_rate_linear=options.learning_rate_linear * by_linear,
         )
+
+
+def _mean_square(X: Any) -> float:
+    mean = float(row_norms(X, squared=True).mean(dtype=np.float64))
+    return float(np.clip(mean, *MEAN_SQUARES)) if mean else 1.0
 
 
 def _labels_of(X: Any) -> tuple[Array, Any]:
@@ -157,10 +252,8 @@ class _Part:
 
     def __init__(self, stream: Stream, known: Known, labels: Array, X: Any) -> None:
         self.stream, self.labels, self.X = stream, labels, X
-        state: Any = known.state
-        self.state: SolverState = state
-        self.seen = state.seen
-        # Whether learning started again: then no label is trained but those of the part.
+        self.state, self.seen = known.state, known.state.seen
+        # Whether learning started again: then only labels of the part are trained.
         self.is_new = False
         layout = replace(stream.layout, fields=stream.layout.fields[labels])
         self.layout = layout
@@ -184,30 +277,25 @@ class _Part:
         total, first = 0.0, 0
         while first < n_rows:
             if self.seen.changes_units:
-                self._measure(targets[first : first + 1], squares[first : first + 1])
+                self._measure(float(targets[first]), float(squares[first]))
             options = stream.options(self.seen)
             size = min(self.seen.rows_to_change, largest, n_rows - first)
             loss, done = self._steps(arrays, options, first, size)
             total += loss / self.seen.scale**2
             rows = slice(first, first + done)
-            self.seen = self.seen.plus(self._measurable(targets[rows]), squares[rows])
+            self.seen = self.seen.plus(targets[rows], squares[rows])
             first += done
             if done < size:
                 break
         return total / max(first, 1), first
 
-    def _measurable(self, targets: Array) -> Array:
-        return self.seen.clip(targets) if self.stream.loss.name == "huber" else targets
-
-    def _measure(self, target: Array, square: Array) -> None:
+    def _measure(self, target: float, square: float) -> None:
         """Find the units from the rows so far and the next one; begin labels anew."""
-        stream, before = self.stream, self.seen
-        after = before.plus(self._measurable(target), square).measured(
-            center=stream.params.fit_intercept, scaled=stream.is_scaled
+        stream = self.stream
+        self.seen = self.seen.measured(
+            target, square, stream.loss, center=stream.params.fit_intercept
         )
-        units = ("mean_square", "mean", "scale")
-        self.seen = replace(before, **{name: getattr(after, name) for name in units})
-        if before.starts_again:
+        if self.seen.starts_again:
             self.is_new = True
             self.counts[:] = 0
             self._draw_bias()
@@ -218,7 +306,7 @@ class _Part:
         table, seen, n_outputs = self.table, self.seen, self.stream.loss.n_outputs
         start = 0.0
         if self.stream.params.fit_intercept:
-            if self.stream.is_scaled:
+            if self.stream.loss.is_scaled:
                 start = seen.mean
             elif self.stream.loss.name == "poisson":
                 start = float(np.log(seen.mean or 0.5))
@@ -260,7 +348,7 @@ class _Part:
         self, known: Known, by_factor: float, by_linear: float
     ) -> list[tuple[Array, Array, float]]:
         """Return (array of all columns, view of the table, unit) of every part."""
-        state: Any = known.state
+        state = known.state
         views = self.table.states(state.step)
         parts = [
             (known.factors, self.table.factors, by_factor),

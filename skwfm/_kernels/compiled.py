@@ -185,7 +185,7 @@ class Options:
     fit_linear: bool = True
     fit_bias: bool = True
     counting: bool = False
-    """The rows with each label are those so far, not all: a table holds their number."""
+    """The table holds the rows with each label so far, and counts on."""
 
     def arguments(self) -> dict[str, Any]:
         """Return the fields as arguments of the core."""

@@ -167,7 +167,7 @@ def _uniform(
         drawn = _mix(keys[:, None] + pairs)
     halves = [drawn & np.uint64(2**32 - 1), drawn >> np.uint64(32)]
     signed = np.stack(halves, axis=-1).astype(np.uint32).view(np.int32)
-    whole = signed.reshape(len(numbers), -1)[:, :length].astype(dtype)
+    whole = signed.reshape(len(numbers), 2 * len(pairs))[:, :length].astype(dtype)
     out: npt.NDArray[Any] = width * (whole + dtype.type(0.5))
     return out
 
