@@ -100,6 +100,10 @@ class WeightedFMRegressor(WeightedRegressor):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop.
     device : str, default="auto"
@@ -139,6 +143,9 @@ class WeightedFMRegressor(WeightedRegressor):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -266,6 +273,10 @@ class WeightedFMClassifier(WeightedClassifier):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop.
     device : str, default="auto"
@@ -308,6 +319,9 @@ class WeightedFMClassifier(WeightedClassifier):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -437,6 +451,10 @@ class WeightedFFMRegressor(WeightedRegressor):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop.
     device : str, default="auto"
@@ -476,6 +494,9 @@ class WeightedFFMRegressor(WeightedRegressor):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -602,6 +623,10 @@ class WeightedFFMClassifier(WeightedClassifier):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop.
     device : str, default="auto"
@@ -644,6 +669,9 @@ class WeightedFFMClassifier(WeightedClassifier):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str

@@ -31,6 +31,8 @@ from skwfm._solvers import (
     online_options,
     start_states,
 )
+from skwfm._state import MEAN_SQUARES, Known, Seen, SolverState
+from skwfm._stream import Stream
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["Fitted", "Problem", "train"]
@@ -38,8 +40,6 @@ __all__ = ["Fitted", "Problem", "train"]
 # Up to so many rows the penalty does more good than rows held out (five of six
 # comparisons in benchmarks/results); a field-aware model overfits sooner.
 EARLY_STOPPING_ROWS = {"fm": 200_000, "ffm": 10_000}
-# Rates for rows of unit length need a length that is a number in float32 too.
-MEAN_SQUARES = (1e-30, 1e30)
 
 Array = npt.NDArray[Any]
 
@@ -58,6 +58,8 @@ class Problem(NamedTuple):
     layout: Layout
     dtype: np.dtype[Any]
     """What many rows are trained in."""
+    known: Known | None = None
+    """Parameters to start from, for all columns."""
 
 
 class Fitted(NamedTuple):
@@ -73,6 +75,8 @@ class Fitted(NamedTuple):
     history: dict[str, list[float]]
     n_iter: int
     best_iter: int
+    state: SolverState
+    """What training may go on with."""
 
 
 def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
@@ -180,13 +184,19 @@ def _train_online(
     )
     scheme = layout.scheme(problem.loss.n_outputs)
     table = compiled.Table(scheme, n_columns, problem.dtype, options.step)
+    seed = int(rng.randint(2**31))
     table.start(
         counts,
         target.start,
         init_scale=params.init_scale,
-        seed=int(rng.randint(2**31)),
+        seed=seed,
         **start_states(mean_square),
     )
+    if problem.known is not None:
+        known = Stream.of(params, problem.loss, layout).resumed(problem.known)
+        bias = table.bias[: scheme.n_outputs] if params.fit_intercept else None
+        known.write(target, table.factors, table.linear, bias)
+        known.state.restore(table, target.scale)
     stopping = online_callbacks(
         n_bytes=table.factors.size * table.dtype.itemsize,
         schedule=params.learning_rate_schedule,
@@ -208,6 +218,14 @@ def _train_online(
     record = _run(net, train)
     # The table gives its memory to the factors once nothing else looks at it.
     net.module_ = net.module = net.optimizer_ = None
+    seen = Seen.of_fit(
+        target.shift,
+        target.scale,
+        train.total_weight / len(train),
+        len(train),
+        mean_square,
+    )
+    state = SolverState.of_table(table, options.step, seed, counts, seen)
     factors, linear = table.compact()
     bias = table.bias[: scheme.n_outputs]
     return Fitted(
@@ -216,6 +234,7 @@ def _train_online(
         bias if params.fit_intercept else None,
         target,
         *record,
+        state,
     )
 
 
@@ -246,21 +265,23 @@ def _train_torch(
         weights = problem.weights
     data = BagDataset(problem.X, problem.layout.cut(), target, weights)
     train, valid = _held_out(params, problem, data, target, solver, rng)
-    net = _torch_net(params, problem, solver, target, train, valid, rng)
+    seed = int(rng.randint(2**31))
+    start = _start(params, problem, target, seed)
+    net = _torch_net(params, problem, solver, start, train, valid, rng)
     record = _run(net, train)
-    state = {
-        name: part.detach().cpu().numpy()
-        for name, part in net.module_.state_dict().items()
-    }
+    module = net.module_.cpu()
+    state = {name: part.numpy() for name, part in module.state_dict().items()}
     table = state.pop("bag.emb.weight")
-    return Fitted(table, state.get("linear"), state.get("bias"), target, *record)
+    stream = Stream.of(params, problem.loss, problem.layout)
+    kept = stream.observed(problem.X, weights, target, module, seed)
+    return Fitted(table, state.get("linear"), state.get("bias"), target, *record, kept)
 
 
 def _torch_net(
     params: Any,
     problem: Problem,
     solver: Solver,
-    target: Target,
+    start: FactorModule,
     train: BagDataset,
     valid: BagDataset | None,
     rng: np.random.RandomState,
@@ -286,13 +307,12 @@ def _torch_net(
     device = params.device
     if solver.full_batch and device == "auto":
         device = "cpu"  # few rows
-    module = _start(params, problem, target, rng)
     dropout = None
     if params.dropout:
         seed = int(rng.randint(2**31))
         dropout = FactorDropout(params.dropout, layout.n_factors, seed)
     return BagNet(
-        module,
+        start,
         problem.loss,
         solver=solver,
         dropout=dropout,
@@ -304,18 +324,18 @@ def _torch_net(
     )
 
 
-def _start(
-    params: Any, problem: Problem, target: Target, rng: np.random.RandomState
-) -> FactorModule:
+def _start(params: Any, problem: Problem, target: Target, seed: int) -> FactorModule:
     """Return the module to train: small random factors, no linear term."""
     layout, dtype, n_columns = problem.layout, problem.dtype, problem.X.shape[1]
     n_outputs = len(target.start)
-    draw = np.random.default_rng(rng.randint(2**31))
+    draw = np.random.default_rng(seed)
     shape = (n_columns, layout.values_per_label * n_outputs)
     table = draw.standard_normal(shape, dtype=dtype)
     table *= params.init_scale
     linear = np.zeros((n_columns, n_outputs), dtype) if params.fit_linear else None
     bias = target.start.astype(dtype) if params.fit_intercept else None
+    if problem.known is not None:
+        problem.known.write(target, table, linear, bias)
     return layout.build(table, linear, bias)
 
 

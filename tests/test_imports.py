@@ -110,16 +110,21 @@ RULES = {
         "_validation _kernels _model _losses _schedules _solvers _loop",
         f"{TENSORS} skorch",
     ),
-    # These two join both sides: rows to arrays, and raw input to rows.
+    "_state": _rule("_kernels _solvers", "numpy"),
+    # These join both sides: rows to arrays, and raw input to rows.
+    "_stream": _rule("_bags _kernels nn _model _losses _solvers _state", DATA),
     "_training": _rule(
         "_validation _bags _kernels nn _model _device _losses _dropout _solvers"
-        " _optimizers _loop _net _online",
+        " _optimizers _loop _net _online _state _stream",
+        f"{DATA} joblib",
+    ),
+    "_input": _rule(
+        "_validation _field_map _fields _bags _default_fields _compose _kernels",
         f"{DATA} joblib",
     ),
     "_base": _rule(
-        "_validation _field_map _fields _bags _cells _encoders _default_fields _compose"
-        " _kernels nn _model _device _losses _schedules _solvers _optimizers _loop"
-        " _net _training",
+        "_validation _field_map _fields _input _kernels nn _model _device _losses"
+        " _schedules _solvers _optimizers _loop _net _state _stream _training",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),

@@ -662,3 +662,39 @@ def test_optimizers_and_dropout_on_cuda(solver):
         **SMALL,
     ).fit(X, score)
     assert fm.score(X, score) > 0.7
+
+
+# Training that goes on.
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"solver": "AdamW"}, "solver='AdamW' looks at all rows or at batches"),
+        ({"solver": LazyAdam}, "solver=.*LazyAdam.* looks at all rows or at batches"),
+        ({"dropout": 0.1}, "dropout=0.1 is for mini-batches of torch, but partial_fit"),
+        (
+            {"solver_params": {"eps": 1}},
+            r"solver_params=\{'eps': 1\} is for mini-batches",
+        ),
+    ],
+)
+def test_partial_fit_takes_steps_per_row_only(params, message):
+    X, score = make_rows(50)
+    with pytest.raises(ValueError, match=message):
+        WeightedFMRegressor(**params).partial_fit(X, score)
+
+
+@pytest.mark.parametrize(
+    "params", [{"solver": "AdamW"}, {"solver": LazyAdam}, {"dropout": 0.2}]
+)
+def test_warm_start_goes_on(params):
+    X, score = make_rows(300)
+    fm = WeightedFMRegressor(
+        learning_rate=0.02, max_iter=5, warm_start=True, random_state=0, **params
+    ).fit(X, score)
+    before = fm.history_["train_loss"]
+    fm.set_params(learning_rate=1e-4).fit(X, score)
+    assert fm.n_iter_ == 10
+    assert fm.history_["train_loss"][:5] == before
+    assert fm.history_["train_loss"][5] < 0.5 * (before[0] + before[-1])
