@@ -35,6 +35,7 @@ from skwfm._model import Layout
 from skwfm._net import Batch, slice_batch
 from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
 from skwfm._schedules import SCHEDULES
+from skwfm._solver_validation import check_solver_name, check_stream_options
 from skwfm._solvers import ONLINE, SOLVERS
 from skwfm._state import Known
 from skwfm._stream import Learned, Stream
@@ -165,7 +166,7 @@ class BaseWeightedFM(FieldInput):
     def _validate_params(self) -> None:
         """Check the parameters; a mistyped solver is told the names like it."""
         known = ["auto", *SOLVERS, *OPTIMIZERS]
-        val.check_solver_name(self.solver, known, type(self).__name__)
+        check_solver_name(self.solver, known, type(self).__name__)
         super()._validate_params()
 
     # What regressors and classifiers add.
@@ -245,7 +246,7 @@ class BaseWeightedFM(FieldInput):
         """Take a step for every row, in order."""
         started = time.perf_counter()
         val.check_stream_solver(self.solver, ONLINE)
-        val.check_stream_options(self.dropout, self.solver_params)
+        check_stream_options(self.dropout, self.solver_params)
         with self._unchanged_on_error():
             go_on = hasattr(self, "factors_")
             known = self._known() if go_on else None

@@ -28,8 +28,8 @@ from skwfm._loop import Keeper, LoopNet
 from skwfm._losses import Target
 from skwfm._model import as_tensor
 from skwfm._schedules import AUTO_SCHEDULE, FINAL_STEP, rate_share
+from skwfm._solver_validation import optimizer_error
 from skwfm._solvers import Solver, param_groups
-from skwfm._validation import optimizer_error
 
 __all__ = [
     "BagDataset",

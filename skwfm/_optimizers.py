@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from skwfm import _validation as val
+from skwfm import _solver_validation as val
 from skwfm._solvers import SOLVERS, Solver, choose_solver
 
 __all__ = ["OPTIMIZERS", "OPTIMIZER_METHODS", "resolve_solver"]

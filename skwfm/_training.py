@@ -24,6 +24,7 @@ from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
 from skwfm._online import OnlineNet, OnlineRows, online_callbacks
 from skwfm._optimizers import resolve_solver
+from skwfm._solver_validation import dropout_error, schedule_error
 from skwfm._solvers import (
     Solver,
     auto_batch_size,
@@ -145,10 +146,10 @@ def _check_serves(params: Any, solver: Solver) -> None:
     if params.l1_linear and solver.name != "ftrl":
         raise ValueError(val.l1_error(params.l1_linear, solver.name))
     if params.dropout and (solver.optimizer is None or solver.full_batch):
-        raise ValueError(val.dropout_error(params.dropout, solver.name))
+        raise ValueError(dropout_error(params.dropout, solver.name))
     schedule = params.learning_rate_schedule
     if solver.full_batch and schedule not in ("auto", "constant"):
-        raise ValueError(val.schedule_error(schedule, solver.name))
+        raise ValueError(schedule_error(schedule, solver.name))
 
 
 def _train_online(
