@@ -135,14 +135,12 @@ def _of_class(optimizer: Any) -> Solver:
 
 def _own_options(optimizer: type[Optimizer], known: Arguments) -> dict[str, Any]:
     """Return what a class is given in place of its own defaults."""
-    options: dict[str, Any] = {}
-    if "weight_decay" in known.defaults:
-        options["weight_decay"] = 0  # no penalty that was not asked for
+    options: dict[str, Any] = {"weight_decay": 0}  # no penalty not asked for
     if issubclass(optimizer, torch.optim.ASGD):
         options["lambd"] = 0  # which is one too
     if issubclass(optimizer, torch.optim.LBFGS):
         options["line_search_fn"] = "strong_wolfe"  # without it, it diverges
-    return options
+    return {key: value for key, value in options.items() if key in known.defaults}
 
 
 class Arguments(NamedTuple):
