@@ -105,7 +105,7 @@ RULES = {
     "_online": _rule(
         "_validation _kernels _model _losses _solvers _loop", f"{TENSORS} skorch"
     ),
-    "_state": _rule("_kernels _solvers", "numpy"),
+    "_state": _rule("_kernels _losses _solvers", "numpy"),
     # These join both sides: rows to arrays, and raw input to rows.
     "_stream": _rule("_bags _kernels nn _model _losses _solvers _state", DATA),
     "_training": _rule(
