@@ -121,7 +121,10 @@ def places_of(blocks: Sequence[Where]) -> _Numbers | None:
 
 
 def placed(block: Any, places: _Numbers) -> sp.csr_matrix:
-    """Return a CSR matrix with column j moved to ``places[j]``, its rows sorted."""
+    """Return a CSR matrix with column j moved to ``places[j]``, its rows sorted.
+
+    The arrays of `block` are used for the result.
+    """
     indices = places.astype(block.indices.dtype, copy=False)[block.indices]
     out = sp.csr_matrix((block.data, indices, block.indptr), shape=block.shape)
     out.sort_indices()
