@@ -256,7 +256,8 @@ class FieldTransformer(ColumnTransformer):
         no column changes its number or its meaning: `fields_` tells the field of each.
         The fields stay as they are. Every other transformer stays as the first call
         fitted it, also one with a `partial_fit` that would change what its columns
-        mean, such as StandardScaler, and so does an encoder inside a Pipeline.
+        mean, such as StandardScaler, and so does an encoder inside a Pipeline. Numbers
+        or dates that are all missing in the first call leave their field empty.
 
         Parameters
         ----------
