@@ -303,7 +303,7 @@ class FieldTransformer(ColumnTransformer):
     def _partial_fit_transform(self, X: Any, y: Any = None) -> FieldCSR:
         """Learn from more rows, and return them transformed: `partial_fit` does both.
 
-        It works on a copy, so that an error leaves this object as it was.
+        The work is done on a copy, so that an error leaves this object as it was.
         """
         if hasattr(self, "dtype_"):
             return self._grow(X)
@@ -331,7 +331,8 @@ class FieldTransformer(ColumnTransformer):
 
     def _growing_error(self) -> str | None:
         """Return why `partial_fit` is refused, or None."""
-        return growing_error((name, inner) for name, inner, _ in self.transformers_)
+        named = self.named_transformers_
+        return growing_error((part, named[part]) for part in self._first_fields)
 
     def _call_func_on_transformers(self, X: Any, y: Any, func: Any, **how: Any) -> Any:
         """Call a function with every transformer and its columns.
@@ -466,7 +467,7 @@ class FieldTransformer(ColumnTransformer):
 
     def _record_fields(self) -> None:
         """Set `fields_` and `field_names_` from the fitted transformers."""
-        self._first_fields: dict[str, int] = {}
+        self._first_fields: dict[str, int] = {}  # of transformers with columns
         columns = getattr(self, "feature_names_in_", None)
         if columns is None:
             columns = np.array([f"x{i}" for i in range(self.n_features_in_)], object)

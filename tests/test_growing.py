@@ -48,6 +48,8 @@ SECOND = pd.DataFrame(
     }
 )
 THIRD = SECOND.assign(tags=[["e"], ["a"], None], user=["ann", "zoe", None])
+TAGS = ("tags", WeightedMultiLabelEncoder(), ["tags"])
+USER = ("user", WeightedMultiLabelEncoder(), ["user"])
 
 
 def states(transformer):
@@ -188,11 +190,7 @@ def test_columns_that_stay_side_by_side_are_a_slice():
 
 @pytest.mark.parametrize("verbose", [True, False, "{feature_name}@{transformer_name}"])
 def test_names_with_and_without_prefix(verbose):
-    parts = [
-        ("user", WeightedMultiLabelEncoder(), ["user"]),
-        ("tags", WeightedMultiLabelEncoder(), ["tags"]),
-    ]
-    transformer = FieldTransformer(parts, verbose_feature_names_out=verbose)
+    transformer = FieldTransformer([USER, TAGS], verbose_feature_names_out=verbose)
     found = names(grown(FIRST, SECOND, transformer=transformer))
     labels = ["user=ann", "user=bob", "tags=b", "tags=d"]
     labels += ["user=abe", "user=eve", "tags=a", "tags=c"]
@@ -242,6 +240,14 @@ def test_what_does_not_append_columns_stays():
     assert not any(map(appends_columns, [StandardScaler(), pipeline, plain, "drop"]))
 
 
+def test_a_transformer_without_columns_is_not_asked():
+    limited = WeightedMultiLabelEncoder(min_frequency=2)
+    parts = [TAGS, ("none", limited, []), ("inner", FieldTransformer([USER]), [])]
+    transformer = grown(FIRST, SECOND, transformer=FieldTransformer(parts))
+    assert len(transformer.fields_) == 4
+    assert transformer.output_indices_["none"] == slice(0, 0)
+
+
 def test_a_subclass_appends_columns_as_well():
     class Sub(WeightedMultiLabelEncoder):
         pass
@@ -274,13 +280,7 @@ def test_remainder_weights_and_jobs():
 
 
 def test_nested_field_transformers_grow():
-    inner = FieldTransformer(
-        [
-            ("user", WeightedMultiLabelEncoder(), ["user"]),
-            ("tags", WeightedMultiLabelEncoder(), ["tags"]),
-        ],
-        verbose_feature_names_out=False,
-    )
+    inner = FieldTransformer([USER, TAGS], verbose_feature_names_out=False)
     parts = [("p", "passthrough", ["price"]), ("in", inner, ["tags", "user"])]
     transformer = grown(FIRST, SECOND, THIRD, transformer=FieldTransformer(parts))
     flat = grown(
@@ -356,11 +356,7 @@ def test_no_rows_teach_nothing():
 
 # --- all or nothing -----------------------------------------------------------------
 
-TWO = [
-    ("tags", WeightedMultiLabelEncoder(), ["tags"]),
-    ("user", WeightedMultiLabelEncoder(), ["user"]),
-    ("one_hot", OneHotEncoder(), ["user"]),
-]
+STRICT = ("one_hot", OneHotEncoder(), ["user"])
 
 
 @pytest.mark.parametrize(
@@ -368,14 +364,19 @@ TWO = [
     [
         # The first encoder has grown when the second fails.
         (
-            TWO[:2],
+            [TAGS, USER],
             SECOND.assign(user=["u", "v", ["w"]]),
             TypeError,
             r"Column 'user', row 2: got \['w'\], expected",
         ),
-        (TWO[:2], SECOND.assign(tags="b"), TypeError, "Column 'tags', row 0: got 'b'"),
+        (
+            [TAGS, USER],
+            SECOND.assign(tags="b"),
+            TypeError,
+            "Column 'tags', row 0: got 'b'",
+        ),
         # What transform refuses is refused before anything is learned.
-        (TWO, SECOND, ValueError, "Found unknown categories"),
+        ([TAGS, USER, STRICT], SECOND, ValueError, "Found unknown categories"),
         (None, SECOND.assign(price="cheap"), (TypeError, ValueError), "'price'"),
         (
             None,
@@ -408,7 +409,7 @@ def test_an_interrupt_learns_nothing():
         def partial_fit(self, X, y=None):
             raise KeyboardInterrupt
 
-    parts = [TWO[0], ("user", Interrupted(), ["user"])]
+    parts = [TAGS, ("user", Interrupted(), ["user"])]
     transformer = FieldTransformer(parts).fit(FIRST)
     before = transformer.transform(SECOND).toarray()
     with pytest.raises(KeyboardInterrupt):
@@ -419,7 +420,7 @@ def test_an_interrupt_learns_nothing():
 
 @pytest.mark.parametrize("limits", [{"min_frequency": 1}, {"max_categories": 3}])
 def test_limits_are_refused_with_the_transformer(limits):
-    parts = [*TWO[1:2], ("tags", WeightedMultiLabelEncoder(**limits), ["tags"])]
+    parts = [USER, ("tags", WeightedMultiLabelEncoder(**limits), ["tags"])]
     transformer = FieldTransformer(parts)
     message = "Transformer 'tags': partial_fit with min_frequency=.*only after all rows"
     with pytest.raises(ValueError, match=message):
