@@ -24,7 +24,7 @@ from skwfm._kernels.compiled import Options, Rows, Table, Threads, score, train
 from skwfm._loop import Keeper, LoopNet
 from skwfm._losses import Target
 from skwfm._model import as_tensor
-from skwfm._solvers import FINAL_STEP
+from skwfm._schedules import AUTO_SCHEDULE, rate_share
 
 __all__ = ["Chunk", "OnlineNet", "OnlineRows", "online_callbacks"]
 
@@ -244,13 +244,15 @@ class OnlineNet(LoopNet):
 
 
 class FallingRate(Callback):
-    """The rate falls along a half cosine."""
+    """The rate follows a schedule of `rate_share`."""
+
+    def __init__(self, schedule: str = AUTO_SCHEDULE) -> None:
+        self.schedule = schedule
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Set the rate of the epoch."""
-        done = (len(net.history) - 1) / net.max_epochs
-        half_cosine = 0.5 * (1 + np.cos(np.pi * done))
-        net.falling_ = FINAL_STEP + (1 - FINAL_STEP) * half_cosine
+        done = len(net.history) - 1
+        net.falling_ = rate_share(self.schedule, done, net.max_epochs)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Record it under the name that skorch uses."""
@@ -258,7 +260,12 @@ class FallingRate(Callback):
 
 
 def online_callbacks(
-    *, early_stopping: bool, patience: int, tol: float, n_bytes: int
+    *,
+    early_stopping: bool,
+    patience: int,
+    tol: float,
+    n_bytes: int,
+    schedule: str = AUTO_SCHEDULE,
 ) -> list[tuple[str, Callback]]:
     """Return the callbacks of every online fit, for parameters of so many bytes."""
     keep = "best" if early_stopping else "last" if n_bytes <= KEEP_BYTES else None
@@ -269,4 +276,4 @@ def online_callbacks(
         keep=keep,
         keep_start=n_bytes <= KEEP_BYTES,
     )
-    return [("skwfm_keep", keeper), ("skwfm_step", FallingRate())]
+    return [("skwfm_keep", keeper), ("skwfm_step", FallingRate(schedule))]
