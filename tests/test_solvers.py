@@ -1,6 +1,8 @@
 """Solvers by name or class, schedules of the rate, and dropout on factors."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -358,6 +360,22 @@ def test_search_over_names_and_classes():
     ).fit(X, score)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_params_["solver"] in grid["solver"]
+
+
+@needs_core
+def test_steps_in_the_core_import_no_compiler_of_torch():
+    code = (
+        "import sys, numpy as np\n"
+        "from skwfm import WeightedFFMRegressor\n"
+        "X = np.random.default_rng(0).choice([-1.0, 1.0], (1500, 2))\n"
+        "y = X.prod(1)\n"
+        "ffm = WeightedFFMRegressor(max_iter=2).fit(X, y)\n"
+        "ffm.partial_fit(X, y).predict(X)\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 # Schedules.
