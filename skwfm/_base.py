@@ -27,6 +27,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skwfm import _validation as val
 from skwfm._bags import canonical_csr
+from skwfm._callbacks import CallbackSupport
 from skwfm._compose import FieldTransformer
 from skwfm._default_fields import needs_encoding
 from skwfm._device import resolve_device
@@ -57,7 +58,7 @@ _CHECKS = {
 Array = npt.NDArray[Any]
 
 
-class BaseWeightedFM(BaseEstimator):
+class BaseWeightedFM(CallbackSupport, BaseEstimator):
     """Common part of the four estimators."""
 
     _interactions: ClassVar[Literal["fm", "ffm"]]
@@ -200,12 +201,13 @@ class BaseWeightedFM(BaseEstimator):
         rng = check_random_state(self.random_state)
         # Nobody else holds the parts of the problem: training frees what it has used.
         self._keep(train(self, self._problem(X, y, sample_weight, eval_set), rng))
+        self._end_fit_task(X, y, sample_weight)
         return self
 
     def _problem(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Problem:
         """Learn columns and target; return the rows of positive weight."""
-        matrix, y, dtype = self._learn_input(X, y)
-        loss, values = self._learn_target(y)
+        matrix, labels, dtype = self._learn_input(X, y)
+        loss, values = self._learn_target(labels)
         weights = self._row_weights(sample_weight, matrix, values)
         if eval_set is not None:
             eval_set = self._checked_eval_set(eval_set)
@@ -214,7 +216,8 @@ class BaseWeightedFM(BaseEstimator):
             matrix, values, weights = matrix[used], values[used], weights[used]
         val.check_classes_left(loss.n_classes, values)
         layout = self._layout(self.n_factors)
-        return Problem(matrix, values, weights, loss, eval_set, layout, dtype)
+        tasks = self._fit_tasks(X, y, sample_weight)
+        return Problem(matrix, values, weights, loss, eval_set, layout, dtype, tasks)
 
     def _learn_input(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check X and y; learn the columns and their fields."""

@@ -88,7 +88,8 @@ class WeightedFMRegressor(WeightedRegressor):
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
@@ -239,7 +240,8 @@ class WeightedFMClassifier(WeightedClassifier):
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
@@ -395,7 +397,8 @@ class WeightedFFMRegressor(WeightedRegressor):
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
@@ -545,7 +548,8 @@ class WeightedFFMClassifier(WeightedClassifier):
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.

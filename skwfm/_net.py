@@ -167,6 +167,14 @@ class BagNet(LoopNet):
             module, criterion, optimizer=solver.optimizer, **options, **kwargs
         )
 
+    def initialize_callbacks(self) -> Any:
+        """Leave the rate to a schedule of the user's, if there is one."""
+        super().initialize_callbacks()
+        named = self.callbacks_
+        if sum(isinstance(part, LRScheduler) for _, part in named) > 1:
+            self.callbacks_ = [item for item in named if item[0] != "skwfm_step"]
+        return self
+
     def get_iterator(self, dataset: Any, training: bool = False) -> BatchIterator:
         """Shuffle in training unless the solver takes all rows at once."""
         if training and self.solver.full_batch:

@@ -247,13 +247,10 @@ class FallingRate(Callback):
     """The rate falls along a half cosine."""
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Set the rate of the epoch."""
+        """Set the rate of the epoch; record it under the name that skorch uses."""
         done = (len(net.history) - 1) / net.max_epochs
         half_cosine = 0.5 * (1 + np.cos(np.pi * done))
         net.falling_ = FINAL_STEP + (1 - FINAL_STEP) * half_cosine
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Record it under the name that skorch uses."""
         net.history.record("event_lr", net.rate())
 
 

@@ -32,7 +32,7 @@ from skwfm._solvers import (
 )
 from skwfm.nn._fm import FactorModule
 
-__all__ = ["Fitted", "Problem", "train"]
+__all__ = ["Fitted", "Problem", "fitted_so_far", "train"]
 
 # Up to so many rows the penalty does more good than rows held out (five of six
 # comparisons in benchmarks/results); a field-aware model overfits sooner.
@@ -57,6 +57,8 @@ class Problem(NamedTuple):
     layout: Layout
     dtype: np.dtype[Any]
     """What many rows are trained in."""
+    watchers: tuple[Any, ...] = ()
+    """Callbacks of skorch's that see each epoch before the user's do."""
 
 
 class Fitted(NamedTuple):
@@ -187,7 +189,7 @@ def _train_online(
         lr=rate,
         batch_size=_chunk(params, problem),
         device="cpu",
-        **_loop(params, valid, rng, stopping),
+        **_loop(params, valid, rng, [*stopping, *problem.watchers]),
     )
     record = _run(net, train)
     # The table gives its memory to the factors once nothing else looks at it.
@@ -232,12 +234,24 @@ def _train_torch(
     train, valid = _held_out(params, problem, data, target, solver, rng)
     net = _torch_net(params, problem, solver, target, train, valid, rng)
     record = _run(net, train)
+    return Fitted(*_arrays(net), target, *record)
+
+
+def fitted_so_far(net: LoopNet, target: Target) -> Fitted:
+    """Return what a net in training has learned by the last epoch, as a copy."""
+    table, linear, bias = _arrays(net)
+    epoch = net.kept_epoch() if net.went_back_ else net.n_epochs()
+    record = net.curves(), net.n_epochs(), epoch
+    return Fitted(table.copy(), linear, bias, target, *record)
+
+
+def _arrays(net: LoopNet) -> tuple[Array, Array | None, Array | None]:
+    """Return table, linear coefficients and bias, sharing the memory of the module."""
     state = {
         name: part.detach().cpu().numpy()
         for name, part in net.module_.state_dict().items()
     }
-    table = state.pop("bag.emb.weight")
-    return Fitted(table, state.get("linear"), state.get("bias"), target, *record)
+    return state["bag.emb.weight"], state.get("linear"), state.get("bias")
 
 
 def _torch_net(
@@ -277,7 +291,7 @@ def _torch_net(
         lr=learning_rate,
         batch_size=batch_size,
         device=str(resolve_device(device, float64=solver.full_batch)),
-        **_loop(params, valid, rng, stopping),
+        **_loop(params, valid, rng, [*stopping, *problem.watchers]),
     )
 
 
@@ -348,7 +362,7 @@ def _loop(
         "valid": valid,
         "max_epochs": params.max_iter,
         # Ours first: a user's that stops must not hide the epoch from them.
-        "callbacks": [*stopping, *(params.callbacks or [])],
+        "callbacks": [*stopping, *val.check_callbacks(params.callbacks)],
         "verbose": int(params.verbose),
     }
 
@@ -356,6 +370,11 @@ def _loop(
 def _run(net: LoopNet, data: Any) -> tuple[dict[str, list[float]], int, int]:
     """Run the epochs; return the curves, their number and the one kept."""
     net.fit(data, None)
+    if net.optimizer_ is not None:
+        # A scheduler of the user's holds it, and would hold (and pickle) all it knows.
+        net.optimizer_.state.clear()
+        for group in net.optimizer_.param_groups:
+            group["params"] = []
     if net.interrupted_:
         if net.n_epochs() == 0:
             raise KeyboardInterrupt

@@ -423,6 +423,19 @@ def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
     )
 
 
+def check_callbacks(callbacks: list[Any] | None) -> list[Any]:
+    """Return the callbacks of a parameter, all of them skorch's."""
+    for at, item in enumerate(callbacks or []):
+        callback = item[1] if isinstance(item, tuple | list) else item
+        if callback is None or hasattr(callback, "on_epoch_end"):
+            continue
+        raise TypeError(
+            f"callbacks[{at}]={shorten(item)}: expected a callback of skorch, or a "
+            "tuple (name, callback). Callbacks of scikit-learn go into set_callbacks."
+        )
+    return callbacks or []
+
+
 def core_error(solver: str) -> str:
     """Return the message for a solver that only the compiled core has."""
     return (

@@ -105,15 +105,16 @@ RULES = {
     "_online": _rule(
         "_validation _kernels _model _losses _solvers _loop", f"{TENSORS} skorch"
     ),
-    # These two join both sides: rows to arrays, and raw input to rows.
+    # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_training": _rule(
         "_validation _bags _kernels nn _model _device _losses _solvers _loop _net"
         " _online",
         f"{DATA} joblib",
     ),
+    "_callbacks": _rule("_training", f"{DATA} skorch"),
     "_base": _rule(
         "_validation _field_map _fields _bags _cells _encoders _default_fields _compose"
-        " _kernels nn _model _device _losses _solvers _loop _net _training",
+        " _kernels nn _model _device _losses _solvers _loop _net _training _callbacks",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
