@@ -31,6 +31,7 @@ from skwfm._callbacks import CallbackSupport
 from skwfm._compose import FieldTransformer
 from skwfm._default_fields import needs_encoding
 from skwfm._device import resolve_device
+from skwfm._epoch_tasks import end_fit_task, fit_tasks
 from skwfm._fields import FieldMap, resolve_fields
 from skwfm._kernels import compiled
 from skwfm._losses import Loss
@@ -201,7 +202,7 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
         rng = check_random_state(self.random_state)
         # Nobody else holds the parts of the problem: training frees what it has used.
         self._keep(train(self, self._problem(X, y, sample_weight, eval_set), rng))
-        self._end_fit_task(X, y, sample_weight)
+        end_fit_task(self, X, y, sample_weight)
         return self
 
     def _problem(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Problem:
@@ -216,7 +217,7 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
             matrix, values, weights = matrix[used], values[used], weights[used]
         val.check_classes_left(loss.n_classes, values)
         layout = self._layout(self.n_factors)
-        tasks = self._fit_tasks(X, y, sample_weight)
+        tasks = fit_tasks(self, X, y, sample_weight)
         return Problem(matrix, values, weights, loss, eval_set, layout, dtype, tasks)
 
     def _learn_input(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:

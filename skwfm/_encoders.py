@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._cells import Spelling, as_table, read_column, table_columns
 from skwfm._columns import Bags, Column, Form, check_unique, sorted_bags
 from skwfm._field_map import FieldMap
@@ -41,7 +42,7 @@ __all__ = ["WeightedMultiLabelEncoder"]
 _MAX_COLUMNS = 2**31 - 1  # numbers of columns are int32
 
 
-class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
+class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode columns of weighted labels, one field per column.
 
     Every cell is a bag of (label, weight): a list, set, dict ``{label: weight}``, list
@@ -216,6 +217,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         self.quotechar = quotechar
         self.dtype = dtype
 
+    @one_task
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the labels of every column.
 
@@ -290,6 +292,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         self._grow(list(self._read(table, self._forms)))
         return self
 
+    @one_task
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> FieldCSR:
         """Learn the labels and encode the same rows, reading the cells once.
 

@@ -47,6 +47,7 @@ RULES = {
     # `_numbers` and `_dates`, and in `_compose` with the defaults that it chooses by a
     # column's kind.
     "_validation": _rule("", DATA),
+    "_callbacks": _rule("", DATA),
     "_file_validation": _rule("_validation", DATA),
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
@@ -66,17 +67,21 @@ RULES = {
     ),
     "_pairs": _rule("_validation _labels _columns _text _frames _arrow _cells", DATA),
     "_encoders": _rule(
-        "_validation _field_map _fields _labels _columns _scaling _vocabulary _hashing"
-        " _frames _cells _pairs",
+        "_validation _callbacks _field_map _fields _labels _columns _scaling"
+        " _vocabulary _hashing _frames _cells _pairs",
         DATA,
     ),
     "_numbers": _rule(
-        "_validation _field_map _fields _labels", f"{DATA} narwhals", FRAMES
+        "_validation _callbacks _field_map _fields _labels", f"{DATA} narwhals", FRAMES
     ),
     "_dates": _rule(
-        "_validation _field_map _fields _labels _frames", f"{DATA} narwhals", FRAMES
+        "_validation _callbacks _field_map _fields _labels _frames",
+        f"{DATA} narwhals",
+        FRAMES,
     ),
-    "_history": _rule("_validation _field_map _fields _columns _cells _encoders", DATA),
+    "_history": _rule(
+        "_validation _callbacks _field_map _fields _columns _cells _encoders", DATA
+    ),
     "_default_fields": _rule(
         "_validation _labels _frames _encoders _numbers _dates",
         f"{DATA} narwhals",
@@ -85,8 +90,8 @@ RULES = {
     "_attribution": _rule("_validation _field_map", DATA),
     "_display": _rule("_validation _attribution", DATA),
     "_compose": _rule(
-        "_validation _field_map _fields _labels _cells _encoders _default_fields"
-        " _attribution _display",
+        "_validation _callbacks _field_map _fields _labels _cells _encoders"
+        " _default_fields _attribution _display",
         f"{DATA} narwhals",
         FRAMES,
     ),
@@ -111,10 +116,11 @@ RULES = {
         " _online",
         f"{DATA} joblib",
     ),
-    "_callbacks": _rule("_training", f"{DATA} skorch"),
+    "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
         "_validation _field_map _fields _bags _cells _encoders _default_fields _compose"
-        " _kernels nn _model _device _losses _solvers _loop _net _training _callbacks",
+        " _kernels nn _model _device _losses _solvers _loop _net _training _callbacks"
+        " _epoch_tasks",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
