@@ -60,6 +60,10 @@ class FitTasks(Callback):
         self.estimator, self.X, self.y = estimator, X, y
         self.sample_weight = sample_weight
 
+    def __reduce__(self) -> tuple[type[Callback], tuple[()]]:
+        """Leave the data out of a net that a checkpoint pickles."""
+        return Callback, ()
+
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Begin the fit; its end is told when the estimator has its attributes."""
         self.given_ = given(self.estimator, self.X, self.y, self.sample_weight)
