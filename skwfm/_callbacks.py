@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from numbers import Number
 from typing import Any, TypeVar
-
-import numpy as np
 
 try:
     from sklearn.callback import CallbackSupportMixin as _Support
@@ -43,8 +42,8 @@ def given(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> dict[str
     X, y, sample_weight : array-likes
         As its `fit` got them.
     """
-    # One weight for all rows is none to a scorer.
-    is_array = sample_weight is not None and np.ndim(sample_weight)
+    # One number for all rows is nothing that a scorer takes, and changes no score.
+    is_array = not isinstance(sample_weight, Number | None)
     metadata = {"sample_weight": sample_weight} if is_array else None
     return {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
 
