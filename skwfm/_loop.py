@@ -193,8 +193,11 @@ class LoopNet(NeuralNet):
         The callbacks of the user go back after ours, so the last word is theirs.
         """
         epochs = [_loaded_epoch(part, self.history) for _, part in self.callbacks_]
-        kept = int(dict(self.callbacks_)["skwfm_keep"].epoch_)
-        return next(filter(None, reversed(epochs)), kept)
+        return next(filter(None, reversed(epochs)), self.good_epoch())
+
+    def good_epoch(self) -> int:
+        """Return the epoch that training goes back to if the next one goes wrong."""
+        return int(dict(self.callbacks_)["skwfm_keep"].epoch_)
 
     def is_finite(self) -> bool:
         """Tell whether the last epoch left a finite loss and finite parameters."""

@@ -240,7 +240,7 @@ def _train_torch(
 def fitted_so_far(net: LoopNet, target: Target) -> Fitted:
     """Return what a net in training has learned by the last epoch, as a copy."""
     table, linear, bias = _arrays(net)
-    epoch = net.kept_epoch() if net.went_back_ else net.n_epochs()
+    epoch = net.good_epoch() if net.went_back_ else net.n_epochs()
     record = net.curves(), net.n_epochs(), epoch
     return Fitted(table.copy(), linear, bias, target, *record)
 
