@@ -10,34 +10,34 @@ has shape (C, n_columns), and ``factors_`` an axis of C after the columns.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from joblib import effective_n_jobs
-from scipy.sparse import csr_matrix, issparse
-from sklearn import config_context
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_consistent_length, check_random_state, check_X_y
+from sklearn.base import _fit_context
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skwfm import _validation as val
-from skwfm._bags import canonical_csr
-from skwfm._callbacks import CallbackSupport
-from skwfm._compose import FieldTransformer
-from skwfm._default_fields import needs_encoding
+from skwfm._callbacks import CallbackSupport, during_fit
 from skwfm._device import resolve_device
 from skwfm._epoch_tasks import end_fit_task, fit_tasks
-from skwfm._fields import FieldMap, resolve_fields
+from skwfm._field_map import FieldMap
+from skwfm._input import FieldInput
 from skwfm._kernels import compiled
+from skwfm._loop import joined_curves
 from skwfm._losses import Loss
 from skwfm._model import Layout
 from skwfm._net import Batch, slice_batch
-from skwfm._solvers import SOLVERS
+from skwfm._solvers import ONLINE, SOLVERS
+from skwfm._state import Known
+from skwfm._stream import Learned, Stream
 from skwfm._training import Fitted, Problem, train
 from skwfm.nn._fm import FactorModule
 
@@ -49,20 +49,14 @@ PREDICT_VALUES = 2**22
 # Rows of another dtype than the factors' that are converted at a time.
 CONVERT_ROWS = 2**14
 
-# scikit-learn's part of the checks; ours of finiteness names the row and the column.
-_CHECKS = {
-    "accept_sparse": "csr",
-    "dtype": [np.float64, np.float32],
-    "ensure_all_finite": False,
-}
-
 Array = npt.NDArray[Any]
 
 
-class BaseWeightedFM(CallbackSupport, BaseEstimator):
+class BaseWeightedFM(CallbackSupport, FieldInput):
     """Common part of the four estimators."""
 
-    _interactions: ClassVar[Literal["fm", "ffm"]]
+    history_: dict[str, list[float]]
+    n_iter_: int
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_factors": [Interval(Integral, 1, None, closed="left")],
@@ -93,6 +87,7 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
         "callbacks": [list, None],
         "device": [str],
         "n_jobs": [Integral, None],
@@ -122,6 +117,7 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         tol: float = 1e-4,
+        warm_start: bool = False,
         callbacks: list[Any] | None = None,
         device: str = "auto",
         n_jobs: int | None = None,
@@ -147,6 +143,7 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
         self.n_jobs = n_jobs
@@ -155,8 +152,8 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
 
     # What regressors and classifiers add.
 
-    def _learn_target(self, y: Array) -> tuple[Loss, Array]:
-        """Learn the kind of target; return its loss and y as numbers."""
+    def _learn_target(self, y: Array, classes: Array | None) -> tuple[Loss, Array]:
+        """Learn the kind of target, classes where none are given; y as numbers."""
         raise NotImplementedError
 
     def _check_target(self, y: Any) -> Array:
@@ -197,59 +194,96 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
             If the input is not finite, has the wrong shape, or the fields of its
             columns are not known.
         """
-        # A refit that fails must not leave a mixture of two fits that predicts.
-        self.__dict__.pop("factors_", None)
-        rng = check_random_state(self.random_state)
-        # Nobody else holds the parts of the problem: training frees what it has used.
-        self._keep(train(self, self._problem(X, y, sample_weight, eval_set), rng))
+        if self.warm_start and hasattr(self, "factors_"):
+            with self._unchanged_on_error():
+                self._fit(X, y, sample_weight, eval_set, self._known())
+        else:
+            # A refit that fails must not leave a mixture of two fits that predicts.
+            self.__dict__.pop("factors_", None)
+            self._fit(X, y, sample_weight, eval_set, None)
         end_fit_task(self, X, y, sample_weight)
         return self
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Problem:
-        """Learn columns and target; return the rows of positive weight."""
-        matrix, labels, dtype = self._learn_input(X, y)
-        loss, values = self._learn_target(labels)
-        weights = self._row_weights(sample_weight, matrix, values)
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, known: Known | None
+    ) -> None:
+        rng = check_random_state(self.random_state)
+        # Nobody else holds the parts of the problem: training frees what it has used.
+        rows = X, y, sample_weight
+        go_on = known is not None
+        self._keep(train(self, self._whole_problem(*rows, eval_set, known), rng), go_on)
+
+    def _whole_problem(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, known: Known | None
+    ) -> Problem:
+        classes = None if known is None else getattr(self, "classes_", None)
+        problem = self._problem(X, y, sample_weight, known, classes)
         if eval_set is not None:
-            eval_set = self._checked_eval_set(eval_set)
+            problem = problem._replace(eval_set=self._checked_eval_set(eval_set))
+        val.check_classes_left(problem.loss.n_classes, problem.values)
+        tasks = fit_tasks(self, X, y, sample_weight, known is not None)
+        return problem._replace(watchers=tasks)
+
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, classes: Any = None
+    ) -> Self:
+        """Take a step for every row, in order."""
+        started = time.perf_counter()
+        val.check_stream_solver(self.solver, ONLINE)
+        with self._unchanged_on_error():
+            go_on = hasattr(self, "factors_")
+            known = self._known() if go_on else None
+            problem = self._problem(X, y, sample_weight, known, classes)
+            X, values, weights = problem.X, problem.values, problem.weights
+            stream = Stream.of(self, problem.loss, problem.layout, self._n_threads())
+            if known is None:
+                seed = check_random_state(self.random_state).randint(2**31)
+                shape = (X.shape[1], problem.dtype)
+                known = stream.begin(*shape, values[0], weights[0], seed)
+            learned = stream.learn(stream.resumed(known), X, values, weights)
+            seconds = time.perf_counter() - started
+            self._keep_stream(learned, seconds, go_on)
+        if learned.n_rows < len(values):
+            val.warn_stream_stopped(learned.n_rows, self.learning_rate)
+        return self
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            # A fit that fails in its midst takes its callbacks down.
+            self.__dict__ = before | during_fit(self)
+            raise
+
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        known: Known | None,
+        classes: Array | None,
+    ) -> Problem:
+        """Learn columns and target; return the rows of positive weight."""
+        matrix, y, dtype = self._learn_input(X, y, go_on=known is not None)
+        loss, values = self._learn_target(y, classes)
+        weights = self._row_weights(sample_weight, matrix, values)
         used = weights > 0
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
-        val.check_classes_left(loss.n_classes, values)
         layout = self._layout(self.n_factors)
-        tasks = fit_tasks(self, X, y, sample_weight)
-        return Problem(matrix, values, weights, loss, eval_set, layout, dtype, tasks)
+        if known is not None:
+            known = known.grown(matrix.shape[1])
+        return Problem(matrix, values, weights, loss, None, layout, dtype, known)
 
-    def _learn_input(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
-        """Encode and check X and y; learn the columns and their fields."""
-        encode = needs_encoding(X)
-        self.field_transformer_ = FieldTransformer() if encode else None
-        if encode:
-            X, y = validate_data(self, X, y, skip_check_array=True)
-            X = self._encoded(X, y)
-            matrix, y = check_X_y(X, y, **_CHECKS)
-            clean = False
-        else:
-            clean = self._check_format(X)
-            matrix, y = validate_data(self, X, y, **_CHECKS)
-        # Whatever is not sparse is a table: each column is a field.
-        known = X if issparse(X) else np.empty((0, matrix.shape[1]))
-        field_map = resolve_fields(known, self.fields, interactions=self._interactions)
-        self.fields_, self.field_names_ = field_map.ids, field_map.names
-        self.n_fields_ = field_map.n_fields
-        self.input_field_map_ = getattr(X, "field_map", None)
-        # An FM over fields of one column each counts all pairs of a row.
-        one_each = self._interactions == "fm" and field_map.singletons
-        self.intra_field_ = bool(self.intra_field or one_each)
-        matrix = self._canonical(matrix, clean and matrix.data is X.data)
-        return matrix, y, _width(X)
-
-    def _encoded(self, X: Any, y: Any = None) -> Any:
-        """Encode a data frame, fitting the encoder where `y` is given."""
-        encoder: Any = self.field_transformer_
-        # This matrix is ours: a global set_config must not make it a frame.
-        with config_context(transform_output="default"):
-            return encoder.transform(X) if y is None else encoder.fit_transform(X, y)
+    def _known(self) -> Known:
+        """Return the fitted parameters, to go on from."""
+        val.check_same_factors(self.n_factors, self.factors_.shape[-1])
+        state = val.check_solver_state(self.solver_state_)
+        factors, linear, _ = self._parameters()
+        bias = np.atleast_1d(np.asarray(self.intercept_, np.float64))
+        return Known(factors, linear, bias, state)
 
     def _checked_eval_set(self, eval_set: Any) -> tuple[Any, Array]:
         X, y = val.check_eval_set(eval_set)
@@ -266,7 +300,7 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
             self.intra_field_,
         )
 
-    def _keep(self, fitted: Fitted) -> None:
+    def _keep(self, fitted: Fitted, go_on: bool) -> None:
         """Set the fitted arrays, in the units of y."""
         target, table = fitted.target, fitted.table
         n_columns, n_outputs = len(table), len(target.start)
@@ -277,17 +311,36 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
             linear = np.zeros((n_columns, n_outputs), table.dtype)
         if bias is None:
             bias = np.zeros(n_outputs, table.dtype)
-        coef = (linear * np.asarray(target.scale, table.dtype)).T
-        intercept = bias * target.scale + target.shift
+        linear = linear * np.asarray(target.scale, table.dtype)
+        self._set_parameters(table, linear, bias * target.scale + target.shift)
+        self.solver_state_ = fitted.state
+        epochs = fitted.n_iter, fitted.best_iter
+        self._record(fitted.history, *epochs, go_on=go_on)
+
+    def _keep_stream(self, learned: Learned, seconds: float, go_on: bool) -> None:
+        """Set the arrays after some further rows."""
+        known = learned.known
+        self._set_parameters(known.factors, known.linear, known.bias)
+        self.solver_state_ = known.state
+        history = {"train_loss": [learned.loss], "seconds": [seconds]}
+        self._record(history, 1, 1, go_on=go_on)
+
+    def _set_parameters(self, table: Array, linear: Array, intercept: Array) -> None:
+        n_columns, n_outputs = linear.shape
         outputs = () if n_outputs == 1 else (n_outputs,)
         fields = (self.n_fields_,) if self._interactions == "ffm" else ()
-        self.coef_ = coef if outputs else coef[0]
+        self.coef_ = linear.T if outputs else linear[:, 0]
         self.intercept_: Any = intercept.astype(table.dtype)
         if not outputs:
             self.intercept_ = float(intercept[0])
         self.factors_ = table.reshape(n_columns, *outputs, *fields, -1)
-        self.history_ = fitted.history
-        self.n_iter_, self.best_iter_ = fitted.n_iter, fitted.best_iter
+
+    def _record(
+        self, history: dict[str, list[float]], n_iter: int, best_iter: int, go_on: bool
+    ) -> None:
+        before = self.n_iter_ if go_on else 0
+        self.history_ = joined_curves(self.history_ if go_on else {}, history)
+        self.n_iter_, self.best_iter_ = before + n_iter, before + best_iter
 
     def _parameters(self) -> tuple[Array, Array, Array]:
         """Return factors (n_columns, -1), linear (n_columns, C) and bias (C,)."""
@@ -302,47 +355,6 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
         check_is_fitted(self, "factors_")
         layout = self._layout(self.factors_.shape[-1])
         return layout.build(*self._parameters())
-
-    def _checked(self, X: Any) -> Any:
-        """Encode and check X against what was fitted; return a canonical CSR."""
-        if self.field_transformer_ is not None:
-            validate_data(self, X, reset=False, skip_check_array=True)
-            X = self._encoded(X)
-            shape = X.shape[0], self.n_features_in_
-            val.check_table_shape(shape, 1, type(self).__name__)
-            return self._canonical(X)
-        clean = self._check_format(X)
-        matrix = validate_data(self, X, reset=False, **_CHECKS)
-        val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
-        return self._canonical(matrix, clean and matrix.data is X.data)
-
-    def _n_threads(self) -> int:
-        return compiled.n_threads(effective_n_jobs(self.n_jobs))
-
-    def _check_format(self, X: Any) -> bool:
-        """Refuse a broken matrix; tell whether there is nothing more to check."""
-        clean = compiled.is_clean(X, self._n_threads())
-        if not clean:
-            val.check_format(X)
-        return clean
-
-    def _canonical(self, X: Any, clean: bool = False) -> Any:
-        """Return X as plain CSR: finite, sorted, summed, without zeros."""
-        matrix = csr_matrix(X)
-        if clean or compiled.is_clean(matrix, self._n_threads()):
-            return matrix
-        val.check_csr(matrix, columns=self._column_names)
-        matrix = canonical_csr(matrix)
-        if matrix.nnz and not matrix.data.all():
-            matrix = matrix.copy()
-            matrix.eliminate_zeros()
-        return matrix
-
-    def _column_names(self) -> Any:
-        """Return the names of the (encoded) columns, or None."""
-        if self.field_transformer_ is not None:
-            return self.field_transformer_.get_feature_names_out()
-        return getattr(self, "feature_names_in_", None)
 
     def _scores(self, X: Any) -> Array:
         """Return the scores of raw input, shape (n_samples, n_outputs)."""
@@ -405,12 +417,3 @@ class BaseWeightedFM(CallbackSupport, BaseEstimator):
         known = not (isinstance(self.fields, str) and self.fields == "auto")
         tags.input_tags.sparse = self._interactions == "fm" or known
         return tags
-
-
-def _width(X: Any) -> np.dtype[Any]:
-    """Return the type to train many rows in: float64 where X has it, else float32."""
-    given = getattr(X, "dtype", None)
-    if not isinstance(given, np.dtype):  # a list, a frame, another library's array
-        return np.dtype(np.float64)
-    wide = given.kind == "O" or (given.kind == "f" and given.itemsize >= 8)
-    return np.dtype(np.float64 if wide else np.float32)

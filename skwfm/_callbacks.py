@@ -20,7 +20,7 @@ try:
 except ImportError:  # scikit-learn before 1.9
     _Support = object
 
-__all__ = ["CallbackSupport", "given", "one_task"]
+__all__ = ["CallbackSupport", "during_fit", "given", "one_task"]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -46,6 +46,18 @@ def given(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> dict[str
     is_array = not isinstance(sample_weight, Number | None)
     metadata = {"sample_weight": sample_weight} if is_array else None
     return {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+
+
+def during_fit(estimator: Any) -> dict[str, Any]:
+    """Return the attributes by which scikit-learn ends the task of a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        One that is being fitted.
+    """
+    state = vars(estimator)
+    return {name: state[name] for name in _DURING_FIT if name in state}
 
 
 def one_task(method: _Method) -> _Method:
@@ -76,9 +88,10 @@ def one_task(method: _Method) -> _Method:
 @contextmanager
 def _hidden(estimator: Any) -> Iterator[None]:
     """Keep a fit of scikit-learn's that is part of ours from ending the task."""
-    state = vars(estimator)
-    kept = {name: state.pop(name) for name in _DURING_FIT if name in state}
+    kept = during_fit(estimator)
+    for name in kept:
+        delattr(estimator, name)
     try:
         yield
     finally:
-        state.update(kept)
+        vars(estimator).update(kept)

@@ -30,7 +30,8 @@ def fit_tasks(estimator: Any, *data: Any) -> tuple[tuple[str, Callback], ...]:
     estimator : estimator
         The one that is being fitted.
     *data : array-likes
-        X, y and sample_weight as its `fit` got them.
+        X, y and sample_weight as its `fit` got them, and whether it goes on from a
+        fit before.
     """
     if not hasattr(estimator, "set_callbacks"):
         return ()
@@ -38,7 +39,7 @@ def fit_tasks(estimator: Any, *data: Any) -> tuple[tuple[str, Callback], ...]:
 
 
 def end_fit_task(estimator: Any, *data: Any) -> None:
-    """Tell that an estimator has its fitted attributes; `data` as in `fit_tasks`."""
+    """Tell that an estimator has its fitted attributes; `data` as its `fit` got it."""
     context = getattr(estimator, "_callback_fit_ctx", None)
     if context is not None:
         arguments = given(estimator, *data)
@@ -54,11 +55,15 @@ class FitTasks(Callback):
         The one that is being fitted.
     X, y, sample_weight : array-likes
         As its `fit` got them.
+    go_on : bool
+        Whether it goes on from a fit before.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+    def __init__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any, go_on: bool
+    ) -> None:
         self.estimator, self.X, self.y = estimator, X, y
-        self.sample_weight = sample_weight
+        self.sample_weight, self.go_on = sample_weight, go_on
 
     def __reduce__(self) -> tuple[type[Callback], tuple[()]]:
         """Leave the data out of a net that a checkpoint pickles."""
@@ -101,7 +106,7 @@ class FitTasks(Callback):
     def _attributes(self, net: Any, target: Any) -> dict[str, Any]:
         """Return the attributes that the estimator would have, had it stopped now."""
         fitted = copy(self.estimator)
-        fitted._keep(fitted_so_far(net, target))
+        fitted._keep(fitted_so_far(net, target), self.go_on)
         attributes: dict[str, Any] = vars(fitted)
         return attributes
 

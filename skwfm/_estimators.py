@@ -87,6 +87,10 @@ class WeightedFMRegressor(WeightedRegressor):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
@@ -127,6 +131,9 @@ class WeightedFMRegressor(WeightedRegressor):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -239,6 +246,10 @@ class WeightedFMClassifier(WeightedClassifier):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
@@ -282,6 +293,9 @@ class WeightedFMClassifier(WeightedClassifier):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -396,6 +410,10 @@ class WeightedFFMRegressor(WeightedRegressor):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
@@ -436,6 +454,9 @@ class WeightedFFMRegressor(WeightedRegressor):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -547,6 +568,10 @@ class WeightedFFMClassifier(WeightedClassifier):
         not fluctuate, unless rows are held out.
     tol : float, default=1e-4
         Relative improvement of the loss that counts.
+    warm_start : bool, default=False
+        `fit` starts from the parameters, and what the steps have become, of the `fit`
+        or `partial_fit` before; X may have further columns at the end. The epochs are
+        added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
@@ -590,6 +615,9 @@ class WeightedFFMClassifier(WeightedClassifier):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    solver_state_ : object
+        What `partial_fit` and `warm_start` go on from: counts of labels, sums of
+        squared gradients. Predictions do not need it.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str

@@ -92,6 +92,23 @@ class FieldMap:
         """
         return FieldMap(self.ids[columns], self.names)
 
+    def extends(self, other: FieldMap | None) -> bool:
+        """Tell whether this is another map with further columns of its fields.
+
+        Parameters
+        ----------
+        other : FieldMap or None
+            Of the first columns.
+
+        Returns
+        -------
+        bool
+            False for None.
+        """
+        if other is None or self.names != other.names:
+            return False
+        return np.array_equal(self.ids[: other.n_columns], other.ids)
+
     def __eq__(self, other: object) -> bool:
         """Compare ids and names."""
         if not isinstance(other, FieldMap):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from skwfm._validation import warn_diverged
 
-__all__ = ["Keeper", "LoopNet"]
+__all__ = ["Keeper", "LoopNet", "joined_curves"]
 
 # Ends of the names in skorch's history that are not curves.
 _NOT_CURVES = ("epoch", "_best", "_batch_count")
@@ -204,6 +204,20 @@ class LoopNet(NeuralNet):
         state = self.module_.state_dict().values()
         loss_is_finite = np.isfinite(self.history[-1, "train_loss"])
         return bool(loss_is_finite and all(part.isfinite().all() for part in state))
+
+
+def joined_curves(
+    before: dict[str, list[float]], after: dict[str, list[float]]
+) -> dict[str, list[float]]:
+    """Return the curves of epochs before and after, NaN where one has no value."""
+    sizes = [max(map(len, curves.values()), default=0) for curves in (before, after)]
+    return {
+        key: [
+            *before.get(key, [np.nan] * sizes[0]),
+            *after.get(key, [np.nan] * sizes[1]),
+        ]
+        for key in {**before, **after}
+    }
 
 
 def _loaded_epoch(callback: Any, history: Any) -> int | None:

@@ -66,6 +66,10 @@ class Loss(nn.Module):
     n_outputs = 1
     n_classes = 0
     """Number of classes, 0 for regression."""
+    is_scaled = False
+    """Whether it is of a target in units of its deviation."""
+    is_robust = False
+    """Whether outliers do not change that deviation."""
 
     def forward(self, score: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
         """Return the loss of a batch.
@@ -97,6 +101,7 @@ class Squared(Loss):
     """Half the squared error of the standardised target."""
 
     name = "squared"
+    is_scaled = True
 
     def per_row(self, score: Tensor, target: Tensor) -> Tensor:
         """Return ``1/2 (s - t)^2``."""
@@ -116,6 +121,7 @@ class Huber(Loss):
     """Squared for small errors, absolute for large ones: few outliers do no harm."""
 
     name = "huber"
+    is_scaled = is_robust = True
 
     def per_row(self, score: Tensor, target: Tensor) -> Tensor:
         """Return half the squared error up to 1.35, linear beyond."""

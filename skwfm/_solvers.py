@@ -27,6 +27,7 @@ from skwfm._kernels.compiled import Options
 
 __all__ = [
     "FINAL_STEP",
+    "ONLINE",
     "SOLVERS",
     "Solver",
     "auto_batch_size",
@@ -122,6 +123,8 @@ SOLVERS = {
         ),
     )
 }
+
+ONLINE = [solver.name for solver in SOLVERS.values() if solver.online]
 
 
 def choose_solver(
@@ -246,7 +249,7 @@ def online_options(
     )
 
 
-def start_states(mean_square: float) -> dict[str, float]:
+def start_states(mean_square: float) -> dict[str, Any]:
     """Return what AdaGrad's sums start from, for rows of a mean squared norm."""
     return {
         "state": START_STATE * mean_square,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -59,6 +59,7 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         tol: float = 1e-4,
+        warm_start: bool = False,
         callbacks: list[Any] | None = None,
         device: str = "auto",
         n_jobs: int | None = None,
@@ -85,6 +86,7 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
             tol=tol,
+            warm_start=warm_start,
             callbacks=callbacks,
             device=device,
             n_jobs=n_jobs,
@@ -93,12 +95,67 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         )
         self.loss = loss
 
-    def _learn_target(self, y: Array) -> tuple[Loss, Array]:
+    def _learn_target(self, y: Array, classes: Array | None) -> tuple[Loss, Array]:
         return LOSSES[self.loss](), self._check_target(y)
 
     def _check_target(self, y: Any) -> Array:
         values = val.check_real_target(y)
         return val.check_counts(values) if self.loss == "poisson" else values
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Go on learning from further rows: one step for each, in their order.
+
+        The result depends on the rows and their order, not on the calls that they came
+        in. AdaGrad takes the steps, or sgd or ftrl where that is the `solver`, in the
+        compiled core (thousands of times slower without it). Rows may have further
+        columns at the end, as those of an encoder that has grown; old columns keep
+        what they learned. Rows count anew each time that they are given. Parameters
+        about epochs, rows held out and callbacks do not matter. After `fit`, training
+        goes on with what the steps had become.
+
+        A target is scaled by the first rows; the first 16 rows of a new model only
+        find out its scale and size of rows, and learning starts again after them.
+
+        Parameters
+        ----------
+        X : FieldCSR, sparse matrix, array or DataFrame of shape (n_samples, n_features)
+            Rows, in the form that the calls before got.
+        y : array-like of shape (n_samples,)
+            Target.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0 of the rows.
+
+        Returns
+        -------
+        self
+            The estimator, fitted further. After an error it is what it was.
+
+        Raises
+        ------
+        ValueError
+            If the input is not finite, has other columns or fields, or the solver
+            takes no step per row.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a step is not finite; the rows from there on are left out.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwfm import WeightedFMRegressor
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.choice([-1.0, 1.0], size=(4000, 2))
+        >>> y = 50 + 10 * X[:, 0] * X[:, 1]
+        >>> fm = WeightedFMRegressor(l2_factors=1, random_state=0)
+        >>> for rows in np.array_split(np.arange(4000), 40):
+        ...     fm = fm.partial_fit(X[rows], y[rows])
+        >>> fm.predict([[1.0, 1.0], [1.0, -1.0]]).round()
+        array([60., 40.])
+        """
+        return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> Array:
         """Predict the target.
@@ -148,6 +205,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         tol: float = 1e-4,
+        warm_start: bool = False,
         callbacks: list[Any] | None = None,
         device: str = "auto",
         n_jobs: int | None = None,
@@ -174,6 +232,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
             tol=tol,
+            warm_start=warm_start,
             callbacks=callbacks,
             device=device,
             n_jobs=n_jobs,
@@ -182,18 +241,22 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         )
         self.class_weight = class_weight
 
-    def _learn_target(self, y: Array) -> tuple[Loss, Array]:
+    def _learn_target(self, y: Array, classes: Array | None) -> tuple[Loss, Array]:
         val.check_label_kinds(y)
         check_classification_targets(y)
-        self.classes_ = np.unique(y)
+        if classes is not None:
+            self.classes_ = classes
+            val.check_known_classes(y, classes, "y")
+        else:
+            self.classes_ = np.unique(y)
+            val.check_two_classes(self.classes_)
         codes = np.searchsorted(self.classes_, y)  # unique's inverse would sort y
-        val.check_two_classes(self.classes_)
         n_classes = len(self.classes_)
         return (Logistic() if n_classes == 2 else Softmax(n_classes)), codes
 
     def _check_target(self, y: Any) -> Array:
         y = column_or_1d(y)
-        val.check_known_classes(y, self.classes_)
+        val.check_known_classes(y, self.classes_, "eval_set y")
         codes: Array = np.searchsorted(self.classes_, y)
         return codes
 
@@ -210,6 +273,68 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         by_class = compute_sample_weight(self.class_weight, self.classes_[values])
         val.check_class_weights(by_class, self.classes_[values])
         return np.asarray(weights * by_class)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Go on learning from further rows: one step for each, in their order.
+
+        The result depends on the rows and their order, not on the calls that they came
+        in. AdaGrad takes the steps, or sgd or ftrl where that is the `solver`, in the
+        compiled core (thousands of times slower without it). Rows may have further
+        columns at the end, as those of an encoder that has grown; old columns keep
+        what they learned. Rows count anew each time that they are given. Parameters
+        about epochs, rows held out and callbacks do not matter. After `fit`, training
+        goes on with what the steps had become.
+
+        The first 16 rows of a new model only find out the size of rows, and learning
+        starts again after them.
+
+        Parameters
+        ----------
+        X : FieldCSR, sparse matrix, array or DataFrame of shape (n_samples, n_features)
+            Rows, in the form that the calls before got.
+        y : array-like of shape (n_samples,)
+            Classes; one call need not have them all.
+        classes : array-like of shape (n_classes,), optional
+            All classes there will be; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0 of the rows.
+
+        Returns
+        -------
+        self
+            The estimator, fitted further. After an error it is what it was.
+
+        Raises
+        ------
+        ValueError
+            If the input is not finite, has other columns, fields or classes, or the
+            solver takes no step per row.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a step is not finite; the rows from there on are left out.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwfm import WeightedFMClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.choice([-1.0, 1.0], size=(4000, 2))
+        >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
+        >>> fm = WeightedFMClassifier(l2_factors=1, random_state=0)
+        >>> for rows in np.array_split(np.arange(4000), 40):
+        ...     fm = fm.partial_fit(X[rows], y[rows], classes=["different", "same"])
+        >>> fm.predict([[1.0, 1.0], [1.0, -1.0]])
+        array(['same', 'different'], dtype='<U9')
+        """
+        val.check_stream_class_weight(self.class_weight)
+        fitted = self.classes_ if hasattr(self, "factors_") else None
+        classes = val.check_stream_classes(classes, fitted)
+        return self._partial_fit(X, y, sample_weight, classes)
 
     def decision_function(self, X: Any) -> Array:
         """Score the rows, before the logistic function or softmax.

@@ -30,6 +30,8 @@ from skwfm._solvers import (
     online_options,
     start_states,
 )
+from skwfm._state import MEAN_SQUARES, Known, Seen, SolverState
+from skwfm._stream import Stream
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["Fitted", "Problem", "fitted_so_far", "train"]
@@ -37,8 +39,6 @@ __all__ = ["Fitted", "Problem", "fitted_so_far", "train"]
 # Up to so many rows the penalty does more good than rows held out (five of six
 # comparisons in benchmarks/results); a field-aware model overfits sooner.
 EARLY_STOPPING_ROWS = {"fm": 200_000, "ffm": 10_000}
-# Rates for rows of unit length need a length that is a number in float32 too.
-MEAN_SQUARES = (1e-30, 1e30)
 
 Array = npt.NDArray[Any]
 
@@ -57,6 +57,8 @@ class Problem(NamedTuple):
     layout: Layout
     dtype: np.dtype[Any]
     """What many rows are trained in."""
+    known: Known | None = None
+    """Parameters to start from, for all columns."""
     watchers: tuple[Any, ...] = ()
     """Callbacks of skorch's that see each epoch before the user's do."""
 
@@ -74,6 +76,8 @@ class Fitted(NamedTuple):
     history: dict[str, list[float]]
     n_iter: int
     best_iter: int
+    state: SolverState | None
+    """What training may go on with; none in the midst of it."""
 
 
 def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
@@ -168,13 +172,19 @@ def _train_online(
     )
     scheme = layout.scheme(problem.loss.n_outputs)
     table = compiled.Table(scheme, n_columns, problem.dtype, options.step)
+    seed = int(rng.randint(2**31))
     table.start(
         counts,
         target.start,
         init_scale=params.init_scale,
-        seed=int(rng.randint(2**31)),
+        seed=seed,
         **start_states(mean_square),
     )
+    if problem.known is not None:
+        known = Stream.of(params, problem.loss, layout).resumed(problem.known)
+        bias = table.bias[: scheme.n_outputs] if params.fit_intercept else None
+        known.write(target, table.factors, table.linear, bias)
+        known.state.restore(table, target.scale)
     stopping = online_callbacks(
         n_bytes=table.factors.size * table.dtype.itemsize, **_rule(params, valid)
     )
@@ -194,6 +204,14 @@ def _train_online(
     record = _run(net, train)
     # The table gives its memory to the factors once nothing else looks at it.
     net.module_ = net.module = net.optimizer_ = None
+    seen = Seen.of_fit(
+        target.shift,
+        target.scale,
+        train.total_weight / len(train),
+        len(train),
+        mean_square,
+    )
+    state = SolverState.of_table(table, options.step, seed, counts, seen)
     factors, linear = table.compact()
     bias = table.bias[: scheme.n_outputs]
     return Fitted(
@@ -202,6 +220,7 @@ def _train_online(
         bias if params.fit_intercept else None,
         target,
         *record,
+        state,
     )
 
 
@@ -232,9 +251,14 @@ def _train_torch(
         weights = problem.weights
     data = BagDataset(problem.X, problem.layout.cut(), target, weights)
     train, valid = _held_out(params, problem, data, target, solver, rng)
-    net = _torch_net(params, problem, solver, target, train, valid, rng)
+    seed = int(rng.randint(2**31))
+    start = _start(params, problem, target, seed)
+    net = _torch_net(params, problem, solver, start, train, valid, rng)
     record = _run(net, train)
-    return Fitted(*_arrays(net), target, *record)
+    module = net.module_.cpu()
+    stream = Stream.of(params, problem.loss, problem.layout)
+    kept = stream.observed(problem.X, weights, target, module, seed)
+    return Fitted(*_arrays(net), target, *record, kept)
 
 
 def fitted_so_far(net: LoopNet, target: Target) -> Fitted:
@@ -242,7 +266,7 @@ def fitted_so_far(net: LoopNet, target: Target) -> Fitted:
     table, linear, bias = _arrays(net)
     epoch = net.good_epoch() if net.went_back_ else net.n_epochs()
     record = net.curves(), net.n_epochs(), epoch
-    return Fitted(table.copy(), linear, bias, target, *record)
+    return Fitted(table.copy(), linear, bias, target, *record, None)
 
 
 def _arrays(net: LoopNet) -> tuple[Array, Array | None, Array | None]:
@@ -258,7 +282,7 @@ def _torch_net(
     params: Any,
     problem: Problem,
     solver: Solver,
-    target: Target,
+    start: FactorModule,
     train: BagDataset,
     valid: BagDataset | None,
     rng: np.random.RandomState,
@@ -284,7 +308,7 @@ def _torch_net(
     if solver.full_batch and device == "auto":
         device = "cpu"  # few rows
     return BagNet(
-        _start(params, problem, target, rng),
+        start,
         problem.loss,
         solver=solver,
         weight_decay={key: l2 / train.total_weight for key, l2 in decay.items()},
@@ -295,18 +319,18 @@ def _torch_net(
     )
 
 
-def _start(
-    params: Any, problem: Problem, target: Target, rng: np.random.RandomState
-) -> FactorModule:
+def _start(params: Any, problem: Problem, target: Target, seed: int) -> FactorModule:
     """Return the module to train: small random factors, no linear term."""
     layout, dtype, n_columns = problem.layout, problem.dtype, problem.X.shape[1]
     n_outputs = len(target.start)
-    draw = np.random.default_rng(rng.randint(2**31))
+    draw = np.random.default_rng(seed)
     shape = (n_columns, layout.values_per_label * n_outputs)
     table = draw.standard_normal(shape, dtype=dtype)
     table *= params.init_scale
     linear = np.zeros((n_columns, n_outputs), dtype) if params.fit_linear else None
     bias = target.start.astype(dtype) if params.fit_intercept else None
+    if problem.known is not None:
+        problem.known.write(target, table, linear, bias)
     return layout.build(table, linear, bias)
 
 

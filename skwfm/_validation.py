@@ -379,13 +379,15 @@ def check_eval_set(eval_set: Any) -> tuple[Any, Any]:
     return X, y
 
 
-def check_known_classes(y: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
-    """Raise when the target of an eval_set holds a class that y does not."""
+def check_known_classes(
+    y: npt.NDArray[Any], classes: npt.NDArray[Any], name: str
+) -> None:
+    """Raise when a target holds a class that the model does not have."""
     known = np.isin(y, classes)
     if not known.all():
         row = int(np.argmin(known))
         raise ValueError(
-            f"eval_set y, row {row}: got class {y.tolist()[row]!r}, expected one of "
+            f"{name}, row {row}: got class {y.tolist()[row]!r}, expected one of "
             f"{shorten(classes.tolist())}."
         )
 
@@ -434,6 +436,72 @@ def check_callbacks(callbacks: list[Any] | None) -> list[Any]:
             "tuple (name, callback). Callbacks of scikit-learn go into set_callbacks."
         )
     return callbacks or []
+
+
+def check_stream_solver(solver: Any, online: list[str]) -> None:
+    """Raise when partial_fit cannot take the steps of a solver."""
+    if solver not in ("auto", *online):
+        expected = ", ".join(map(repr, online))
+        raise ValueError(
+            f"solver={solver!r} looks at all rows or at batches, but partial_fit takes "
+            f"a step per row. Set solver to 'auto' or one of {expected}."
+        )
+
+
+def check_solver_state(state: Any) -> Any:
+    """Return what training may go on with; models of an epoch do not have it."""
+    if state is None:
+        raise ValueError(
+            "This is the model of an epoch as a callback got it, which cannot go on "
+            "training. Call fit with warm_start=False, or go on from the whole fit."
+        )
+    return state
+
+
+def check_same_factors(n_factors: int, fitted: int) -> None:
+    """Raise when a fitted model shall go on with vectors of another length."""
+    if n_factors != fitted:
+        raise ValueError(
+            f"n_factors={n_factors}, but the model to go on from has {fitted}. Call "
+            "fit with warm_start=False, or clone the estimator, to start anew."
+        )
+
+
+def check_stream_class_weight(class_weight: object) -> None:
+    """Raise for weights that need all rows."""
+    if isinstance(class_weight, str):
+        raise ValueError(
+            f"class_weight={class_weight!r} counts the classes of all rows, which "
+            "partial_fit does not have. Pass a dict, or sample_weight."
+        )
+
+
+def check_stream_classes(classes: Any, fitted: Any) -> Any:
+    """Return the classes of a first call of partial_fit, or check those of another."""
+    if classes is None:
+        if fitted is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return fitted
+    classes = column_or_1d(classes)
+    check_label_kinds(classes)
+    classes = np.unique(classes)
+    check_two_classes(classes)
+    if fitted is not None and not np.array_equal(classes, fitted):
+        raise ValueError(
+            f"classes={shorten(classes.tolist())}, but {shorten(fitted.tolist())} in "
+            "the calls before. Pass the same, or None."
+        )
+    return classes
+
+
+def warn_stream_stopped(n_rows: int, learning_rate: object) -> None:
+    """Warn that partial_fit left out rows."""
+    warn_user(
+        f"partial_fit stopped before row {n_rows}: its loss or gradient is not finite, "
+        "and the row and those after it were not learned. Look at its target and "
+        f"values, or lower learning_rate={learning_rate!r}.",
+        ConvergenceWarning,
+    )
 
 
 def core_error(solver: str) -> str:

@@ -518,6 +518,58 @@ def test_each_kind_of_callback_has_its_place():
 
 
 @needs_protocol
+@pytest.mark.parametrize("solver", WAYS)
+def test_a_warm_start_counts_on(solver):
+    X, score = make_rows()
+    taker, monitor = Taker(), ScoringMonitor(scoring="r2")
+    params = {"solver": solver, "tol": 0.0, "l2_factors": 0.5, "random_state": 0}
+    estimator = WeightedFMRegressor(max_iter=2, warm_start=True, **params)
+    estimator.fit(X, score)
+    first = estimator.predict(X)
+    estimator.set_callbacks(taker, monitor).fit(X, score)
+    *epochs, last = [fitted for *_, fitted in taker.ends]
+    assert [fitted.n_iter_ for fitted in epochs] == [3, 4] == [3, last.n_iter_]
+    assert len(epochs[0].history_["train_loss"]) == epochs[0].best_iter_ == 3
+    assert_array_equal(epochs[1].predict(X), estimator.predict(X))
+    # The first epoch begins where the fit before it ended.
+    assert_allclose(taker.begins[1][3].predict(X), first, rtol=1e-4, atol=1e-5)
+    assert [row["r2"] for row in monitor.get_logs().data] == [
+        r2_score(score, fitted.predict(X)) for fitted in (last, *epochs)
+    ]
+
+
+@needs_protocol
+@pytest.mark.parametrize("place", [("begin", "fit", 0), ("end", "epoch", 0)])
+def test_a_warm_start_in_which_a_callback_raises_leaves_the_model_it_was(place):
+    X, score = make_rows()
+    recorder = Recorder(raise_at=place)
+    estimator = WeightedFMRegressor(max_iter=2, warm_start=True).fit(X, score)
+    before = estimator.predict(X)
+    estimator.set_callbacks(recorder)
+    names = set(vars(estimator))
+    with pytest.raises(RuntimeError, match="as the test wants"):
+        estimator.fit(X, score)
+    assert recorder.calls[-1] == ("teardown",)
+    assert set(vars(estimator)) == names
+    assert_array_equal(estimator.predict(X), before)
+
+
+@needs_protocol
+def test_partial_fit_tells_nothing_and_goes_on_from_whole_fits_only():
+    X, score = make_rows()
+    recorder, taker = Recorder(), Taker()
+    estimator = WeightedFMRegressor(max_iter=2).set_callbacks(recorder)
+    estimator.partial_fit(X, score)
+    assert recorder.calls == []
+    estimator.set_callbacks(taker).fit(X, score).partial_fit(X, score)
+    for go_on in ("partial_fit", "fit"):
+        of_epoch = taker.ends[0][3].set_params(warm_start=True)
+        with pytest.raises(ValueError, match="the model of an epoch .* cannot go on"):
+            getattr(of_epoch, go_on)(X, score)
+        assert_array_equal(of_epoch.predict(X), taker.predictions[0])
+
+
+@needs_protocol
 def test_a_net_that_is_pickled_does_not_take_the_data_along(tmp_path):
     X, score = make_rows()
     sizes = []

@@ -141,7 +141,7 @@ class Case:
             factors=self.factors.reshape(shape).astype(np.float64),
             linear=linear,
             bias=self.bias.astype(np.float64),
-            counts=self.counts,
+            counts=self.counts.copy(),
             state=state.reshape(shape if state.ndim == 2 else -1).astype(np.float64),
             linear_state=np.full((n_columns, C), 0.5),
             bias_state=np.full(C, 0.5),
@@ -208,7 +208,12 @@ def check_training(case, chosen, order=None):
     n_rows = case.n_rows if order is None else len(order)
     for dtype in variants():
         table = case.table(dtype, chosen.step)
+        counts = table.rows[:, table.places[4]]
+        if chosen.counting:
+            counts[:] = case.counts
         loss, done = case.train(table, chosen, order)
+        if chosen.counting:
+            assert_array_equal(counts, after.counts)
         assert done == n_rows
         assert loss == pytest.approx(expected, rel=STEP_ERROR[dtype], abs=1e-6)
         for name, got in parts_of(table, chosen.step).items():
@@ -288,6 +293,17 @@ def test_any_shape(data):
     loss = "softmax" if n_outputs > 1 else "squared"
     step = data.draw(st.sampled_from(STEPS), "step")
     check_training(case, options(step, loss, l2_factors=penalty, l2_linear=penalty))
+
+
+@pytest.mark.parametrize("field_aware", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_penalties_by_the_rows_so_far(step, field_aware):
+    penalties = {"l2_factors": 0.5, "l2_linear": 0.7, "counting": True}
+    case = Case(field_aware, 4, 3, n_rows=9)
+    case.counts[:] = 0
+    check_training(case, options(step, **penalties))
+    one_each = Case(field_aware, 4, 3, n_rows=9, per_field=1, density=1.0)
+    check_training(one_each, options(step, **penalties))
 
 
 @pytest.mark.parametrize("field_aware", [False, True])

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skwfm._kernels import compiled
+from skwfm._kernels import compiled, online
 from skwfm._kernels.compiled import (
     Options,
     Rows,
@@ -95,8 +95,8 @@ def test_rows_of_a_table_lie_on_few_cache_lines(k, step, dtype):
     table = Table(scheme_of(False, k), 7, dtype, step)
     assert table.rows.shape[0] == 7
     assert table.rows.ctypes.data % 64 == 0
-    _, _, _, _, inverse_count, states = table.places
-    end = states + k if step == "adagrad_weight" else inverse_count + 1
+    _, _, _, _, count, states = table.places
+    end = states + k if step == "adagrad_weight" else count + 1
     stride, used = table.rows.strides[0], end * table.dtype.itemsize
     assert used <= stride
     for start in range(0, 7 * stride, stride):
@@ -493,3 +493,19 @@ def test_fork_after_training_in_threads():
     command = [sys.executable, "-c", FORK]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@both_dtypes
+@every_step
+def test_start_without_the_core_is_the_same(step, dtype):
+    scheme, seed = scheme_of(True, 3, n_outputs=2), 2**31 - 1
+    tables = [Table(scheme, 7, dtype, step) for _ in range(2)]
+    numbers = {"init_scale": 0.3, "state": 0.5, "linear_state": 0.25, "seed": seed}
+    counts, labels = np.arange(7, dtype=np.int32), np.arange(7) * 10**9
+    tables[0].start(counts, np.full(2, 0.1), labels=labels, **numbers)
+    online.start(tables[1], counts, np.full(2, 0.1), labels=labels, **numbers)
+    assert_array_equal(tables[0].rows, tables[1].rows)
+    assert_array_equal(tables[0].bias, tables[1].bias)
+    tables[0].start(counts, np.full(2, 0.1), **numbers)
+    online.start(tables[1], counts, np.full(2, 0.1), **numbers)
+    assert_array_equal(tables[0].rows, tables[1].rows)

@@ -110,17 +110,22 @@ RULES = {
     "_online": _rule(
         "_validation _kernels _model _losses _solvers _loop", f"{TENSORS} skorch"
     ),
+    "_state": _rule("_kernels _losses _solvers", "numpy"),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
+    "_stream": _rule("_bags _kernels nn _model _losses _solvers _state", DATA),
     "_training": _rule(
         "_validation _bags _kernels nn _model _device _losses _solvers _loop _net"
-        " _online",
+        " _online _state _stream",
+        f"{DATA} joblib",
+    ),
+    "_input": _rule(
+        "_validation _field_map _fields _bags _default_fields _compose _kernels",
         f"{DATA} joblib",
     ),
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
-        "_validation _field_map _fields _bags _cells _encoders _default_fields _compose"
-        " _kernels nn _model _device _losses _solvers _loop _net _training _callbacks"
-        " _epoch_tasks",
+        "_validation _callbacks _field_map _fields _input _kernels nn _model _device"
+        " _losses _solvers _loop _net _state _stream _training _epoch_tasks",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),

@@ -37,6 +37,7 @@ def start(
     state: float,
     linear_state: float,
     seed: int,
+    labels: _Array | None,
 ) -> None: ...
 def score(
     *,
@@ -92,6 +93,7 @@ def train(
     huber_delta: float,
     fit_linear: bool,
     fit_bias: bool,
+    counting: bool,
     n_threads: int,
     hot: _Array | None,
     interval: int,

@@ -184,6 +184,8 @@ class Options:
     huber_delta: float = 1.0
     fit_linear: bool = True
     fit_bias: bool = True
+    counting: bool = False
+    """The table holds the rows with each label so far, and counts on."""
 
     def arguments(self) -> dict[str, Any]:
         """Return the fields as arguments of the core."""
@@ -246,9 +248,10 @@ def score(
 class Table:
     """Parameters and optimizer states of all labels, a few cache lines for each.
 
-    A row holds ``[vector][linear][linear state][linear z][state][1 / count]`` and, with
-    a state per weight, those on cache lines of their own. `factors` and `linear` are
-    views; `bias` holds the intercepts and then their states.
+    A row holds ``[vector][linear][linear state][linear z][state][count]`` and, with a
+    state per weight, those on cache lines of their own. `factors` and `linear` are
+    views; `bias` holds the intercepts and then their states. The count is 1 over that
+    of `start`, or rows so far where these are being counted.
     """
 
     def __init__(
@@ -290,6 +293,7 @@ class Table:
         state: float,
         linear_state: float,
         seed: int,
+        labels: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Draw the factors and set the states.
 
@@ -305,6 +309,8 @@ class Table:
             AdaGrad's sums of squares to start from.
         seed : int
             Decides the factors.
+        labels : array of int64, shape (n_columns,), optional
+            Numbers of the labels, which the factors depend on; by default their places.
         """
         self.bias[: self.scheme.n_outputs] = bias
         self.bias[self.scheme.n_outputs :] = linear_state
@@ -318,7 +324,21 @@ class Table:
             state=state,
             linear_state=linear_state,
             seed=seed,
+            labels=labels,
         )
+
+    def states(self, step: str) -> dict[str, Array]:
+        """Return views of what the steps remember of each label."""
+        _, linear_state, linear_z, state, _, states = self.places
+        n_outputs, length = self.scheme.n_outputs, self.scheme.length
+        by_weight = self.rows[:, states : states + length]
+        views = {
+            "state": by_weight if step == "adagrad_weight" else self.rows[:, state],
+            "linear_state": self.rows[:, linear_state : linear_state + n_outputs],
+        }
+        if step == "ftrl":
+            views["linear_z"] = self.rows[:, linear_z : linear_z + n_outputs]
+        return views
 
     def compact(self) -> tuple[Array, Array]:
         """Return factors and linear coefficients as plain arrays; the table is gone.

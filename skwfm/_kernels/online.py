@@ -12,6 +12,8 @@ penalty:
   one h per number;
 - ftrl: vectors as in adagrad.
 
+Counting, n is the number of rows with the label so far, this one included.
+
 A linear coefficient is a vector of length 1 with a rate of its own, and the penalty in
 the proximal step for adagrad_weight too. FTRL-Proximal takes it to the minimum of
 ``sum_s G_s a + 1/2 sum_s c_s (a - a_s)^2 + l1 |a| + l2 / 2 a^2`` over the steps s so
@@ -34,9 +36,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skwfm._kernels import reference
-from skwfm._kernels.compiled import Options
+from skwfm._kernels.compiled import Options, Table
 
-__all__ = ["Bags", "Parameters", "row_loss", "score", "train"]
+__all__ = ["Bags", "Parameters", "row_loss", "score", "start", "train"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -88,18 +90,104 @@ class Parameters:
     linear_z: FloatArray
     """FTRL's ``sum_s (G_s - c_s a_s)``, shaped like `linear`."""
 
+    @classmethod
+    def of_table(cls, table: Table, step: str) -> Parameters:
+        """Copy what a table holds."""
+        scheme = table.scheme
+        C, fields = scheme.n_outputs, [scheme.n_fields] * scheme.field_aware
+        shape = (len(table.rows), C, *fields, scheme.n_factors)
+        wide = {name: part.astype(float) for name, part in table.states(step).items()}
+        if step == "adagrad_weight":
+            wide["state"] = wide["state"].reshape(shape)
+        wide.setdefault("linear_z", np.zeros((len(table.rows), C)))
+        return cls(
+            factors=table.factors.astype(float).reshape(shape),
+            linear=table.linear.astype(float),
+            bias=table.bias[:C].astype(float),
+            bias_state=table.bias[C:].astype(float),
+            counts=table.rows[:, table.places[4]].astype(float),
+            **wide,
+        )
+
+    def write(self, table: Table, step: str) -> None:
+        """Copy everything back."""
+        n_columns = len(table.rows)
+        for name, view in table.states(step).items():
+            view[:] = getattr(self, name).reshape(view.shape)
+        table.factors[:] = self.factors.reshape(n_columns, -1)
+        table.linear[:] = self.linear
+        table.bias[:] = np.concatenate([self.bias, self.bias_state])
+        table.rows[:, table.places[4]] = self.counts
+
+    def is_finite(self) -> bool:
+        """Tell whether all numbers are finite."""
+        return all(np.isfinite(part).all() for part in vars(self).values())
+
     @property
     def name(self) -> str:
         """Which functions of `reference` score: "fm" or "ffm"."""
         return "ffm" if self.factors.ndim == 4 else "fm"
 
 
+def start(
+    table: Table,
+    counts: npt.NDArray[np.int32],
+    bias: npt.ArrayLike,
+    *,
+    init_scale: float,
+    state: float,
+    linear_state: float,
+    seed: int,
+    labels: npt.NDArray[np.int64] | None = None,
+) -> None:
+    """Start a table as `Table.start` does, without the core.
+
+    The factors are SplitMix64 (Steele, Lea and Flood, 2014) of seed and position.
+    """
+    n_outputs, length = table.scheme.n_outputs, table.scheme.length
+    _, linear_state_place, _, state_place, count_place, states = table.places
+    numbers = np.arange(len(table.rows)) if labels is None else labels
+    table.rows[:] = 0
+    table.rows[:, :length] = _uniform(seed, numbers, length, init_scale, table.dtype)
+    table.rows[:, linear_state_place : linear_state_place + n_outputs] = linear_state
+    table.rows[:, state_place] = state
+    table.rows[:, count_place] = 1 / np.maximum(counts, 1).astype(table.dtype)
+    table.rows[:, states:] = state
+    table.bias[:n_outputs], table.bias[n_outputs:] = bias, linear_state
+
+
+def _uniform(
+    seed: int, numbers: npt.NDArray[Any], length: int, scale: float, dtype: Any
+) -> npt.NDArray[Any]:
+    """Draw a vector per number, of mean 0 and standard deviation `scale`."""
+    width = dtype.type(scale) * dtype.type(2 * np.sqrt(3.0) / 2**32)
+    with np.errstate(over="ignore"):
+        keys = _mix(np.uint64(seed)) + numbers.astype(np.uint64) * np.uint64(length)
+        pairs = np.arange(0, length, 2, dtype=np.uint64)
+        drawn = _mix(keys[:, None] + pairs)
+    halves = [drawn & np.uint64(2**32 - 1), drawn >> np.uint64(32)]
+    signed = np.stack(halves, axis=-1).astype(np.uint32).view(np.int32)
+    whole = signed.reshape(len(numbers), 2 * len(pairs))[:, :length].astype(dtype)
+    out: npt.NDArray[Any] = width * (whole + dtype.type(0.5))
+    return out
+
+
+def _mix(x: Any) -> Any:
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
 def score(parameters: Parameters, bags: Bags, i: int, fit_linear: bool) -> FloatArray:
     """Return the C scores of one row."""
     function = getattr(reference, f"{parameters.name}_score")
-    linear = parameters.linear * fit_linear
+    row = bags.row(i)
+    labels, row["indices"] = np.unique(row["indices"], return_inverse=True)
+    linear = parameters.linear[labels] * fit_linear
+    factors = parameters.factors[labels]
     scores = [
-        function(bias, linear[:, c], parameters.factors[:, c], **bags.row(i))[0]
+        function(bias, linear[:, c], factors[:, c], **row)[0]
         for c, bias in enumerate(parameters.bias)
     ]
     return np.array(scores)
@@ -171,26 +259,34 @@ def _step(
     parameters: Parameters, row: dict[str, Any], slope: FloatArray, options: Options
 ) -> None:
     """Move all that one row touches, by the derivative of its loss by each score."""
-    d_linear, d_factors = _gradients(parameters, row, slope)
-    for j in np.unique(row["indices"]):
-        _move_vector(parameters, j, d_factors[j], options)
+    labels, local = np.unique(row["indices"], return_inverse=True)
+    if options.counting:
+        parameters.counts[labels] += 1
+    row = {**row, "indices": local}
+    d_linear, d_factors = _gradients(parameters, labels, row, slope)
+    for place, j in enumerate(labels):
+        _move_vector(parameters, j, d_factors[place], options)
         if options.fit_linear:
             for c in range(len(slope)):
-                _move_linear(parameters, j, c, d_linear[j, c], options)
+                _move_linear(parameters, j, c, d_linear[place, c], options)
     if options.fit_bias:
         _move_bias(parameters, slope, options)
 
 
 def _gradients(
-    parameters: Parameters, row: dict[str, Any], slope: FloatArray
+    parameters: Parameters,
+    labels: npt.NDArray[Any],
+    row: dict[str, Any],
+    slope: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the gradients of all linear coefficients and factors."""
+    """Return the gradients of the linear coefficients and factors of some labels."""
     function = getattr(reference, f"{parameters.name}_gradient")
-    d_linear = np.zeros_like(parameters.linear)
-    d_factors = np.zeros_like(parameters.factors)
+    linear, factors = parameters.linear[labels], parameters.factors[labels]
+    d_linear, d_factors = np.zeros_like(linear), np.zeros_like(factors)
     for c, g in enumerate(slope):
-        linear, factors = parameters.linear[:, c], parameters.factors[:, c]
-        _, d_linear[:, c], d_factors[:, c] = function([g], linear, factors, **row)
+        _, d_linear[:, c], d_factors[:, c] = function(
+            [g], linear[:, c], factors[:, c], **row
+        )
     return d_linear, d_factors
 
 

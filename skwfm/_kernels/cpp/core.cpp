@@ -353,14 +353,17 @@ void bind(py::module_& m) {
     m.def(
         "start",
         [](Array<T> table, int length, int n_outputs, std::vector<int> places,
-           Array<int32_t> counts, T init_scale, T state, T linear_state, uint64_t seed) {
+           Array<int32_t> counts, T init_scale, T state, T linear_state, uint64_t seed,
+           Maybe<int64_t> labels) {
             T* rows = table.mutable_data();
+            const int64_t* names = pointer(labels);
             const int32_t* n = counts.data();
             const int64_t n_labels = table.shape(0), stride = table.shape(1);
             py::gil_scoped_release release;
             for (int64_t j = 0; j < n_labels; j++) {
                 T* p = rows + j * stride;
-                draw(p, length, init_scale, mix(seed) + uint64_t(j) * uint64_t(length));
+                const uint64_t label = uint64_t(names ? names[j] : j);
+                draw(p, length, init_scale, mix(seed) + label * uint64_t(length));
                 std::fill(p + length, p + stride, T(0));
                 std::fill_n(p + places[1], n_outputs, linear_state);
                 p[places[3]] = state;
@@ -369,7 +372,8 @@ void bind(py::module_& m) {
             }
         },
         "table"_a.noconvert(), "length"_a, "n_outputs"_a, "places"_a,
-        "counts"_a.noconvert(), "init_scale"_a, "state"_a, "linear_state"_a, "seed"_a);
+        "counts"_a.noconvert(), "init_scale"_a, "state"_a, "linear_state"_a, "seed"_a,
+        "labels"_a.noconvert());
     m.def(
         "score",
         [](bool field_aware, int n_factors, int n_fields, int n_outputs, bool intra_field,
@@ -409,8 +413,8 @@ void bind(py::module_& m) {
            std::optional<Array<T>> scores, Array<T> table, Array<T> bias,
            std::vector<int> places, int loss, int step, T learning_rate,
            T learning_rate_linear, T l2_factors, T l2_linear, T l1_linear, T huber_delta,
-           bool fit_linear, bool fit_bias, int n_threads, Maybe<int32_t> hot,
-           int64_t interval) {
+           bool fit_linear, bool fit_bias, bool counting, int n_threads,
+           Maybe<int32_t> hot, int64_t interval) {
             const int64_t stride = table.shape(1);
             Training<T> training{
                 rows_of<T>(indptr, indices, values, order, first, n_rows),
@@ -421,7 +425,7 @@ void bind(py::module_& m) {
                 {table.mutable_data(), stride, places[0], places[1], places[2], places[3],
                  places[4], places[5]},
                 {Loss(loss), Step(step), learning_rate, learning_rate_linear, l2_factors,
-                 l2_linear, l1_linear, huber_delta, fit_linear, fit_bias},
+                 l2_linear, l1_linear, huber_delta, fit_linear, fit_bias, counting},
                 bias.mutable_data(), target.data(), pointer(weight),
                 scores ? scores->mutable_data() : nullptr};
             Progress progress;
@@ -439,8 +443,8 @@ void bind(py::module_& m) {
         "n_rows"_a, "target"_a.noconvert(), "weight"_a.noconvert(),
         "scores"_a.noconvert(), "table"_a.noconvert(), "bias"_a.noconvert(), "places"_a, "loss"_a, "step"_a,
         "learning_rate"_a, "learning_rate_linear"_a, "l2_factors"_a, "l2_linear"_a,
-        "l1_linear"_a, "huber_delta"_a, "fit_linear"_a, "fit_bias"_a, "n_threads"_a,
-        "hot"_a.noconvert(), "interval"_a);
+        "l1_linear"_a, "huber_delta"_a, "fit_linear"_a, "fit_bias"_a, "counting"_a,
+        "n_threads"_a, "hot"_a.noconvert(), "interval"_a);
 }
 
 }  // namespace

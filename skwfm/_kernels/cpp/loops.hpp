@@ -58,6 +58,7 @@ Progress train_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
             good &= finite(row.gradient[c] * row.gradient[c]);
         }
         if (!good) return {loss, i};
+        if (options.counting) mover.count(bags);
         const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
         const auto linear = [&](int32_t q) {
             if (options.fit_linear)

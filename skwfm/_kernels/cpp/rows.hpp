@@ -197,6 +197,15 @@ struct Mover {
     const Options<T>& options;
     const int32_t n_outputs;
 
+    // The part of its penalty that a label takes in one row.
+    inline T share(const T* p) const {
+        return options.counting ? 1 / p[table.count] : p[table.count];
+    }
+
+    void count(const Bags<T>& bags) const {
+        for (int32_t q = 0; q < bags.start[bags.n]; q++) bags.at[q][table.count] += 1;
+    }
+
     // Step length and shrinkage of a label's vector, and its state after the step.
     struct Pace {
         T rate, shrink, state;
@@ -206,7 +215,7 @@ struct Mover {
     // `square` is the sum of squares of direction.
     inline Pace pace(const T* p, T c, T square, int length) const {
         Pace pace{options.learning_rate, 1, 0, true};
-        const T l2 = options.l2_factors * p[table.inverse_count];
+        const T l2 = options.l2_factors * share(p);
         if (options.step != Step::sgd) {
             pace.state = p[table.state] + c * c * square / length;
             pace.good = finite(pace.state);
@@ -239,7 +248,7 @@ struct Mover {
     }
 
     bool weight_by_weight(T* p, const T* direction, int length, T c) const {
-        const T l2 = options.l2_factors * p[table.inverse_count];
+        const T l2 = options.l2_factors * share(p);
         T* states = p + table.states;
         T total = 0;
         const T rate = options.learning_rate;
@@ -262,7 +271,7 @@ struct Mover {
     inline bool linear(T* p, T gradient, int output) const {
         T& a = p[table.linear + output];
         T rate = options.learning_rate_linear;
-        const T l2 = options.l2_linear * p[table.inverse_count];
+        const T l2 = options.l2_linear * share(p);
         T& state = p[table.linear_state + output];
         const T before = state, after = state + gradient * gradient;
         if (!finite(after)) return false;

@@ -84,12 +84,14 @@ struct Model {
 
 // A training table: one row of `stride` numbers per label holds all that an update
 // touches, in as few cache lines as possible:
-// [vector][linear][linear state][linear z, for FTRL][state][1 / count][pad][states].
+// [vector][linear][linear state][linear z, for FTRL][state][count][pad][states].
+// `count` is 1 / (rows with the label) or, where the options say counting, the rows with
+// the label so far.
 template <class T>
 struct Table {
     T* rows;
     int64_t stride;
-    int32_t linear, linear_state, linear_z, state, inverse_count, states;
+    int32_t linear, linear_state, linear_z, state, count, states;
 };
 
 template <class T>
@@ -100,6 +102,7 @@ struct Options {
     T l2_factors, l2_linear, l1_linear;
     T huber_delta;
     bool fit_linear, fit_bias;
+    bool counting;  // each row adds one to the counts of its labels
 };
 
 // Labels that many samples have, with one copy per thread; the others are shared. Which
