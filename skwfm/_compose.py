@@ -2,15 +2,16 @@
 
 scikit-learn fits and applies the transformers and stacks their results; what is added
 is the field map, found once after `fit` from the fitted transformers, and the type of
-the result. Storage: one int32 per output column. Cost: one call of
-``get_feature_names_out`` for every transformer of more than one column.
+the result. `partial_fit` lets the transformers that append columns grow, see
+`_growing`. Storage: one int32 per output column. Cost: one call of
+``get_feature_names_out`` in `fit` for every transformer of more than one column.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, Self
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -25,6 +26,7 @@ from skwfm._default_fields import HINTS, default_transformers, defaults
 from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
+from skwfm._growing import extended, grow_one, growing_error, placed, places_of
 
 __all__ = ["FieldTransformer", "make_field_transformer"]
 
@@ -86,15 +88,16 @@ class FieldTransformer(CallbackSupport, ColumnTransformer):
     named_transformers_ : Bunch
         Fitted transformers by name.
     output_indices_ : dict
-        Slice of the result for each transformer's name.
+        Slice of the result for each transformer's name; after `partial_fit`, where the
+        columns of a transformer no longer lie side by side, an array of their numbers.
     fields_ : array of int32, shape (n_features_out,)
         Field of every output column.
     field_names_ : tuple of str, length n_fields
         The input column's name, or ``"<transformer>__<column>"`` if several fields
         would have that name. A field may own no column.
     dtype_ : dtype
-        float32 if that changes no value of the rows of `fit` (one-hot, counts, parts
-        in float32), else float64.
+        float32 if that changes no value of the rows of `fit`, and of `partial_fit`
+        (one-hot, counts, parts in float32), else float64.
     n_features_in_ : int
         Number of input columns.
     feature_names_in_ : array of shape (n_features_in_,)
@@ -148,6 +151,13 @@ class FieldTransformer(CallbackSupport, ColumnTransformer):
     # the remainder are stored as scikit-learn 1.9 does.
     sparse_threshold = 1.0
     force_int_remainder_cols = _force_int_remainder_cols()
+
+    transformers_: list[tuple[str, Any, Any]]
+    output_indices_: dict[str, Any]
+    fields_: npt.NDArray[np.int32]
+
+    _appends_columns = True  # see _growing
+    _is_growing = False  # true of the copy that partial_fit works on
 
     _parameter_constraints: dict[str, Any] = {
         **ColumnTransformer._parameter_constraints,
@@ -239,6 +249,119 @@ class FieldTransformer(CallbackSupport, ColumnTransformer):
         out = ColumnTransformer.transform(self._resolved(), X, **params)
         return self._with_fields(sp.csr_matrix(out))
 
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Add columns for the labels of more rows.
+
+        The first call is `fit`. In later ones a WeightedMultiLabelEncoder learns the
+        labels that are new, and so does a FieldTransformer inside this one. Their
+        columns come after *all* columns there are, transformer by transformer, so that
+        no column changes its number or its meaning: `fields_` tells the field of each.
+        The fields stay as they are. Every other transformer stays as the first call
+        fitted it, also one with a `partial_fit` that would change what its columns
+        mean, such as StandardScaler, and so does an encoder inside a Pipeline. Numbers
+        or dates that are all missing in the first call leave their field empty.
+
+        Parameters
+        ----------
+        X : data frame or array of shape (n_samples, n_columns)
+            More rows, of the columns of the first call. Not modified.
+        y : array-like of shape (n_samples,), default=None
+            Target for supervised transformers, used in the first call.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a WeightedMultiLabelEncoder has `min_frequency` or `max_categories`:
+            which labels are rare is known only after all rows.
+        TypeError, ValueError
+            As in `fit` and `transform`; nothing is learned then.
+
+        Notes
+        -----
+        The rows are transformed, too: `dtype_` becomes float64 once a value needs it,
+        and rows that `transform` would refuse are refused here.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skwfm import FieldTransformer
+        >>> monday = pd.DataFrame({"user": ["ann", "bob"], "film": ["Heat", "M"]})
+        >>> friday = pd.DataFrame({"user": ["eve", "ann"], "film": ["Heat", "Alien"]})
+        >>> transformer = FieldTransformer(verbose_feature_names_out=False)
+        >>> transformer.partial_fit(monday).get_feature_names_out().tolist()
+        ['user=ann', 'user=bob', 'film=Heat', 'film=M']
+        >>> transformer.partial_fit(friday).get_feature_names_out()[4:].tolist()
+        ['user=eve', 'film=Alien']
+        >>> transformer.fields_
+        array([0, 0, 1, 1, 0, 1], dtype=int32)
+        """
+        self._partial_fit_transform(X, y)
+        return self
+
+    def _partial_fit_transform(self, X: Any, y: Any = None) -> FieldCSR:
+        """Learn from more rows, and return them transformed: `partial_fit` does both.
+
+        The work is done on a copy, so that an error leaves this object as it was.
+        """
+        if hasattr(self, "dtype_"):
+            return self._grow(X)
+        first = copy.copy(self)
+        out = first.fit_transform(X, y)
+        first._check_growing()
+        self.__dict__.update(vars(first))
+        return out
+
+    def _grow(self, X: Any) -> FieldCSR:
+        self._check_growing()
+        X = _checked_table(X, ensure_min_samples=0)
+        view = copy.copy(self._resolved())
+        view._is_growing = True
+        stacked = sp.csr_matrix(ColumnTransformer.transform(view, X))
+        view.dtype_ = np.promote_types(self.dtype_, _least_dtype(stacked.data))
+        out = view._with_fields(stacked)
+        grown = ("transformers_", "output_indices_", "fields_", "dtype_")
+        self.__dict__.update({name: vars(view)[name] for name in grown})
+        return out
+
+    def _check_growing(self) -> None:
+        if (error := self._growing_error()) is not None:
+            raise ValueError(error)
+
+    def _growing_error(self) -> str | None:
+        """Return why `partial_fit` is refused, or None."""
+        named = self.named_transformers_
+        return growing_error((part, named[part]) for part in self._first_fields)
+
+    def _call_func_on_transformers(self, X: Any, y: Any, func: Any, **how: Any) -> Any:
+        """Call a function with every transformer and its columns.
+
+        scikit-learn does so between its checks of `X` and the stacking: where its
+        `transform` calls this for a copy that is growing, the transformers grow first.
+        """
+        call = super()._call_func_on_transformers
+        if self._is_growing:
+            self._replace(call(X, y, grow_one, **how))
+        return call(X, y, func, **how)
+
+    def _replace(self, grown: list[Any]) -> None:
+        """Put grown transformers, not None, in place of those they are copies of."""
+        news = dict(zip(self.output_indices_, grown, strict=False))
+        ids, indices, transformers = [self.fields_], dict(self.output_indices_), []
+        size = len(self.fields_)
+        for part, old, columns in self.transformers_:
+            if (new := news.get(part)) is not None:
+                more = new.fields_[len(old.fields_) :] + self._first_fields[part]
+                indices[part] = extended(indices[part], size, size + len(more))
+                size += len(more)
+                ids.append(more)
+            transformers.append((part, old if new is None else new, columns))
+        self.transformers_, self.output_indices_ = transformers, indices
+        self.fields_ = np.concatenate(ids)
+
     def set_output(self, *, transform: str | None = None) -> FieldTransformer:
         """Set the output container, which has to be "default".
 
@@ -256,6 +379,24 @@ class FieldTransformer(CallbackSupport, ColumnTransformer):
         else:  # skips what looks into the transformers
             super(ColumnTransformer, self).set_output(transform=transform)
         return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
+        """Return the name of every output column.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the input columns; by default those seen in `fit`.
+
+        Returns
+        -------
+        array of object, shape (n_features_out,)
+        """
+        names: npt.NDArray[Any] = super().get_feature_names_out(input_features)
+        places = places_of(list(self.output_indices_.values()))
+        if places is not None:
+            names[places] = names.copy()
+        return names
 
     def get_metadata_routing(self) -> Any:
         """Return the routing of the transformers' metadata.
@@ -315,7 +456,9 @@ class FieldTransformer(CallbackSupport, ColumnTransformer):
         """
         parts = list(self.output_indices_)[: len(Xs)]  # in the order of Xs
         blocks = [_numeric_csr(part, X) for part, X in zip(parts, Xs, strict=True)]
-        return sp.hstack(blocks, format="csr")
+        out = sp.hstack(blocks, format="csr")
+        places = places_of([self.output_indices_[part] for part in parts])
+        return out if places is None else placed(out, places)
 
     def _with_fields(self, out: Any) -> FieldCSR:
         if not out.has_canonical_format:
@@ -326,6 +469,7 @@ class FieldTransformer(CallbackSupport, ColumnTransformer):
 
     def _record_fields(self) -> None:
         """Set `fields_` and `field_names_` from the fitted transformers."""
+        self._first_fields: dict[str, int] = {}  # of transformers with columns
         columns = getattr(self, "feature_names_in_", None)
         if columns is None:
             columns = np.array([f"x{i}" for i in range(self.n_features_in_)], object)
@@ -338,6 +482,7 @@ class FieldTransformer(CallbackSupport, ColumnTransformer):
             where = self.output_indices_[part]
             inputs = [columns[i] for i in positions]
             own, fields = fields_of(part, transformer, inputs, where.stop - where.start)
+            self._first_fields[part] = len(names)
             ids.append(own + np.int32(len(names)))
             names.extend((part, name) for name in fields)
         self.fields_ = np.concatenate(ids)

@@ -30,11 +30,12 @@ from skwfm._cells import Spelling, as_table, read_column, table_columns
 from skwfm._columns import Bags, Column, Form, check_unique, sorted_bags
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
+from skwfm._growing import placed
 from skwfm._hashing import HashedLabels
 from skwfm._labels import keys_of
 from skwfm._pairs import Pair, read_pair, resolve_pairs
 from skwfm._scaling import Normalize, WeightTransform, scaled
-from skwfm._validation import check_table_shape
+from skwfm._validation import check_table_shape, growing_limits_error
 from skwfm._vocabulary import Limits, Vocabulary
 
 __all__ = ["WeightedMultiLabelEncoder"]
@@ -166,6 +167,8 @@ class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator
     (array([0, 0], dtype=int32), ('x0',))
     """
 
+    _appends_columns = True  # see _growing
+
     _parameter_constraints: dict[str, Any] = {
         "categories": [StrOptions({"auto", "hash"}), list],
         "n_hash_features": [Interval(Integral, 1, 2**31 - 1, closed="both")],
@@ -277,15 +280,9 @@ class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator
         array(['x0=b', 'x0=c', 'x0=a'], dtype=object)
         """
         self._validate_params()
-        is_first = not hasattr(self, "fields_")
-        if self._has_limits() or not (is_first or self._keeps_all_labels()):
-            raise ValueError(
-                f"partial_fit with min_frequency={self.min_frequency!r}, "
-                f"max_categories={self.max_categories!r}: which labels are rare is "
-                "known only after all rows. Call fit, or set categories to a list or "
-                "'hash'."
-            )
-        if is_first:
+        if (error := self._growing_error()) is not None:
+            raise ValueError(error)
+        if not hasattr(self, "fields_"):
             return self.fit(X)
         self._check_settings()
         table = validate_data(self, as_table(X), reset=False, skip_check_array=True)
@@ -447,27 +444,34 @@ class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator
     def _has_limits(self) -> bool:
         return self.min_frequency is not None or self.max_categories is not None
 
-    def _keeps_all_labels(self) -> bool:
-        return not any(map(len, self.infrequent_categories_))
+    def _growing_error(self) -> str | None:
+        """Return why labels cannot be added, or None."""
+        dropped = map(len, getattr(self, "infrequent_categories_", []))
+        if not self._has_limits() and not any(dropped):
+            return None
+        return growing_limits_error(self.min_frequency, self.max_categories)
 
     def _grow(self, columns: list[Bags]) -> None:
-        """Append the labels that are new."""
-        self._forms = [
+        """Append the labels that are new; an error changes nothing."""
+        forms = [
             bags.form if form is None else form
             for form, bags in zip(self._forms, columns, strict=True)
         ]
         if self.categories != "auto":
+            self._forms = forms
             return
-        size = len(self.fields_)
-        for i, (vocabulary, bags) in enumerate(
-            zip(self._vocabularies, map(sorted_bags, columns), strict=True)
+        size, places = len(self.fields_), []
+        vocabularies: list[Vocabulary | HashedLabels] = []
+        for vocabulary, own, bags in zip(
+            self._vocabularies, self._columns, map(sorted_bags, columns), strict=True
         ):
             assert isinstance(vocabulary, Vocabulary)  # the labels are not hashed
             new = vocabulary.unseen(bags)
-            self._vocabularies[i] = vocabulary.grown(new)
-            more = np.arange(size, size + len(new))
-            self._columns[i] = np.concatenate([self._columns[i], more])
+            vocabularies.append(vocabulary.grown(new) if new else vocabulary)
+            places.append(np.concatenate([own, np.arange(size, size + len(new))]))
             size += len(new)
+        # New lists: a shallow copy may grow by itself.
+        self._forms, self._vocabularies, self._columns = forms, vocabularies, places
         self._publish()
 
     def _publish(self) -> None:
@@ -541,9 +545,7 @@ class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator
         out = sp.hstack(blocks, format="csr") if len(blocks) > 1 else blocks[0]
         places = np.concatenate(self._columns)
         if (places[1:] < places[:-1]).any():  # partial_fit has appended columns
-            arrays = out.data, places[out.indices], out.indptr
-            out = sp.csr_matrix(arrays, shape=out.shape)
-            out.sort_indices()
+            out = placed(out, places)
         return FieldCSR(out, fields=FieldMap(self.fields_, self.field_names_))
 
     def __sklearn_tags__(self) -> Any:

@@ -77,9 +77,10 @@ class FieldInput(BaseEstimator):
         clean, given = False, getattr(X, "field_map", None)
         if self.field_transformer_ is not None:
             X, y = validate_data(self, X, y, reset=False, skip_check_array=True)
-            self.field_transformer_ = copy.deepcopy(self.field_transformer_)
-            self.field_transformer_.partial_fit(X)
-            X = self._encoded(X)
+            # A copy shares the labels and grows by itself: an error undoes it.
+            self.field_transformer_ = copy.copy(self.field_transformer_)
+            with config_context(transform_output="default"):
+                X = self.field_transformer_._partial_fit_transform(X)
             matrix, y = check_X_y(X, y, **_CHECKS)
         else:
             clean = self._check_format(X)

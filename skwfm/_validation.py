@@ -26,6 +26,7 @@ __all__ = [
     "check_table_shape",
     "field_names_error",
     "fields_error",
+    "growing_limits_error",
     "hstack_block_error",
     "hstack_rows_error",
     "no_default_error",
@@ -72,6 +73,15 @@ def no_default_error(column: object, kind: str) -> str:
     return (
         f"Column {column!r} holds {kind}, for which there is no default. Turn it into "
         "numbers or text, or give every column its transformer."
+    )
+
+
+def growing_limits_error(min_frequency: object, max_categories: object) -> str:
+    """Word the error for `partial_fit` where `fit` may drop rare labels."""
+    return (
+        f"partial_fit with min_frequency={min_frequency!r}, "
+        f"max_categories={max_categories!r}: which labels are rare is known only after "
+        "all rows. Call fit, or set categories to a list or 'hash'."
     )
 
 

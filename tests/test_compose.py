@@ -67,6 +67,9 @@ def one_hot():
         FieldTransformer(),
         FieldTransformer([("a", StandardScaler(), [0])]),
         FieldTransformer([("a", StandardScaler(), [0])], remainder="passthrough"),
+        FieldTransformer(
+            [("a", WeightedMultiLabelEncoder(), [0])], remainder="passthrough"
+        ),
     ]
 )
 def test_estimator_checks(estimator, check):

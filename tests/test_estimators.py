@@ -640,7 +640,7 @@ def test_large_integers_are_exact_with_few_rows(monkeypatch):
     estimator = WeightedFMRegressor(l2_linear=0, fit_intercept=False)
     seen = []
     monkeypatch.setattr(skwfm._base, "train", lambda _, rows, rng: seen.append(rows.X))
-    monkeypatch.setattr(estimator, "_keep", lambda fitted: None)
+    monkeypatch.setattr(estimator, "_keep", lambda fitted, known: None)
     estimator.fit(X, [0, 1] * 20)
     assert_array_equal(seen[0].toarray(), X)
 

@@ -52,6 +52,7 @@ RULES = {
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
     "_bags": _rule("_validation _field_map _fields", DATA),
+    "_growing": _rule("", DATA),
     "_labels": _rule("", DATA),
     "_columns": _rule("_validation _labels _kernels", DATA),
     "_scaling": _rule("_validation _labels _columns", DATA),
@@ -68,7 +69,7 @@ RULES = {
     "_pairs": _rule("_validation _labels _columns _text _frames _arrow _cells", DATA),
     "_encoders": _rule(
         "_validation _callbacks _field_map _fields _labels _columns _scaling"
-        " _vocabulary _hashing _frames _cells _pairs",
+        " _vocabulary _hashing _frames _cells _pairs _growing",
         DATA,
     ),
     "_numbers": _rule(
@@ -91,7 +92,7 @@ RULES = {
     "_display": _rule("_validation _attribution", DATA),
     "_compose": _rule(
         "_validation _callbacks _field_map _fields _labels _cells _encoders"
-        " _default_fields _attribution _display",
+        " _default_fields _attribution _display _growing",
         f"{DATA} narwhals",
         FRAMES,
     ),

@@ -1,5 +1,6 @@
 """Growing vocabularies, duplicates, and the rows 9 to 12 of the reliability table."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -75,6 +76,14 @@ def test_a_failed_call_learns_nothing():
     assert encoder.get_feature_names_out().tolist() == ["g=b", "g=d", "h=x"]
     with pytest.raises(ValueError, match="unseen at fit time"):
         encoder.partial_fit(FIRST.rename(columns={"g": "other"}))
+
+
+def test_a_shallow_copy_grows_by_itself():
+    encoder = WeightedMultiLabelEncoder().partial_fit(FIRST)
+    before = pickle.dumps(encoder)
+    grown = copy.copy(encoder).partial_fit(SECOND)
+    assert grown.get_feature_names_out().tolist()[3:] == ["g=a", "g=c", "h=w"]
+    assert pickle.dumps(encoder) == before
 
 
 @pytest.mark.parametrize("params", [{"min_frequency": 1}, {"max_categories": 9}])
