@@ -51,6 +51,7 @@ html_theme_options = {
 html_sidebars = {
     "index": [],
     "user_guide": [],
+    "callbacks": [],
     "files": [],
     "history": [],
     "changelog": [],

@@ -25,7 +25,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skwfm import _validation as val
+from skwfm._callbacks import CallbackSupport, during_fit
 from skwfm._device import resolve_device
+from skwfm._epoch_tasks import end_fit_task, fit_tasks
 from skwfm._field_map import FieldMap
 from skwfm._input import FieldInput
 from skwfm._kernels import compiled
@@ -53,7 +55,7 @@ CONVERT_ROWS = 2**14
 Array = npt.NDArray[Any]
 
 
-class BaseWeightedFM(FieldInput):
+class BaseWeightedFM(CallbackSupport, FieldInput):
     """Common part of the four estimators."""
 
     history_: dict[str, list[float]]
@@ -220,6 +222,7 @@ class BaseWeightedFM(FieldInput):
             # A refit that fails must not leave a mixture of two fits that predicts.
             self.__dict__.pop("factors_", None)
             self._fit(X, y, sample_weight, eval_set, None)
+        end_fit_task(self, X, y, sample_weight)
         return self
 
     def _fit(
@@ -228,7 +231,8 @@ class BaseWeightedFM(FieldInput):
         rng = check_random_state(self.random_state)
         # Nobody else holds the parts of the problem: training frees what it has used.
         rows = X, y, sample_weight
-        self._keep(train(self, self._whole_problem(*rows, eval_set, known), rng), known)
+        go_on = known is not None
+        self._keep(train(self, self._whole_problem(*rows, eval_set, known), rng), go_on)
 
     def _whole_problem(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, known: Known | None
@@ -238,7 +242,8 @@ class BaseWeightedFM(FieldInput):
         if eval_set is not None:
             problem = problem._replace(eval_set=self._checked_eval_set(eval_set))
         val.check_classes_left(problem.loss.n_classes, problem.values)
-        return problem
+        tasks = fit_tasks(self, X, y, sample_weight, known is not None)
+        return problem._replace(watchers=tasks)
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None
@@ -270,7 +275,8 @@ class BaseWeightedFM(FieldInput):
         try:
             yield
         except BaseException:
-            self.__dict__ = before
+            # A fit that fails in its midst takes its callbacks down.
+            self.__dict__ = before | during_fit(self)
             raise
 
     def _problem(
@@ -296,9 +302,10 @@ class BaseWeightedFM(FieldInput):
     def _known(self) -> Known:
         """Return the fitted parameters, to go on from."""
         val.check_same_factors(self.n_factors, self.factors_.shape[-1])
+        state = val.check_solver_state(self.solver_state_)
         factors, linear, _ = self._parameters()
         bias = np.atleast_1d(np.asarray(self.intercept_, np.float64))
-        return Known(factors, linear, bias, self.solver_state_)
+        return Known(factors, linear, bias, state)
 
     def _checked_eval_set(self, eval_set: Any) -> tuple[Any, Array]:
         X, y = val.check_eval_set(eval_set)
@@ -315,7 +322,7 @@ class BaseWeightedFM(FieldInput):
             self.intra_field_,
         )
 
-    def _keep(self, fitted: Fitted, known: Known | None) -> None:
+    def _keep(self, fitted: Fitted, go_on: bool) -> None:
         """Set the fitted arrays, in the units of y."""
         target, table = fitted.target, fitted.table
         n_columns, n_outputs = len(table), len(target.start)
@@ -330,7 +337,7 @@ class BaseWeightedFM(FieldInput):
         self._set_parameters(table, linear, bias * target.scale + target.shift)
         self.solver_state_ = fitted.state
         epochs = fitted.n_iter, fitted.best_iter
-        self._record(fitted.history, *epochs, go_on=known is not None)
+        self._record(fitted.history, *epochs, go_on=go_on)
 
     def _keep_stream(self, learned: Learned, seconds: float, go_on: bool) -> None:
         """Set the arrays after some further rows."""

@@ -21,6 +21,7 @@ from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skwfm._attribution import fields_of, positions_of, unique_names
+from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._default_fields import HINTS, default_transformers, defaults
 from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
@@ -37,7 +38,7 @@ def _force_int_remainder_cols() -> Any:
     return False if default is True else default
 
 
-class FieldTransformer(ColumnTransformer):
+class FieldTransformer(CallbackSupport, ColumnTransformer):
     """Apply transformers to columns; the result is sparse and keeps the field map.
 
     A :class:`sklearn.compose.ColumnTransformer` with the same parameters, which always
@@ -185,6 +186,7 @@ class FieldTransformer(ColumnTransformer):
         self.verbose = verbose
         self.verbose_feature_names_out = verbose_feature_names_out
 
+    @one_task
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> FieldCSR:
         """Fit all transformers, transform the rows and find the field map.
 

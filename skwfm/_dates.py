@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._frames import plain_cells
@@ -66,7 +67,7 @@ _PARTS: dict[str, Callable[[_Dates], _Ints]] = {
 }
 
 
-class DateEncoder(TransformerMixin, BaseEstimator):
+class DateEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode columns of dates as bags of calendar labels, one field per column.
 
     A date is the bag of its year, month and weekday, each a label of weight
@@ -147,6 +148,7 @@ class DateEncoder(TransformerMixin, BaseEstimator):
         self.parts = parts
         self.split_fields = split_fields
 
+    @one_task
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn which years, months, ... there are.
 

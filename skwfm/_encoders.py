@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._cells import Spelling, as_table, read_column, table_columns
 from skwfm._columns import Bags, Column, Form, check_unique, sorted_bags
 from skwfm._field_map import FieldMap
@@ -42,7 +43,7 @@ __all__ = ["WeightedMultiLabelEncoder"]
 _MAX_COLUMNS = 2**31 - 1  # numbers of columns are int32
 
 
-class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
+class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode columns of weighted labels, one field per column.
 
     Every cell is a bag of (label, weight): a list, set, dict ``{label: weight}``, list
@@ -219,6 +220,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         self.quotechar = quotechar
         self.dtype = dtype
 
+    @one_task
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the labels of every column.
 
@@ -287,6 +289,7 @@ class WeightedMultiLabelEncoder(TransformerMixin, BaseEstimator):
         self._grow(list(self._read(table, self._forms)))
         return self
 
+    @one_task
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> FieldCSR:
         """Learn the labels and encode the same rows, reading the cells once.
 

@@ -105,7 +105,8 @@ class WeightedFMRegressor(WeightedRegressor):
         or `partial_fit` before; X may have further columns at the end. The epochs are
         added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
@@ -278,7 +279,8 @@ class WeightedFMClassifier(WeightedClassifier):
         or `partial_fit` before; X may have further columns at the end. The epochs are
         added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
@@ -456,7 +458,8 @@ class WeightedFFMRegressor(WeightedRegressor):
         or `partial_fit` before; X may have further columns at the end. The epochs are
         added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.
@@ -628,7 +631,8 @@ class WeightedFFMClassifier(WeightedClassifier):
         or `partial_fit` before; X may have further columns at the end. The epochs are
         added to `history_` and `n_iter_`.
     callbacks : list of skorch callbacks, optional
-        They run in the training loop.
+        They run in the training loop. Those of scikit-learn (from 1.9) are given to
+        `set_callbacks`.
     device : str, default="auto"
         ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
         fitted on a device that is not there predicts on the CPU.

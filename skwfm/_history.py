@@ -49,6 +49,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._cells import as_table, table_columns
 from skwfm._columns import Column
 from skwfm._encoders import WeightedMultiLabelEncoder
@@ -66,7 +67,7 @@ _Items: TypeAlias = npt.NDArray[np.int32]
 _CHUNK_ENTRIES = 2**18
 
 
-class HistoryEncoder(TransformerMixin, BaseEstimator):
+class HistoryEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode the other items that the owner of a row has among the training rows.
 
     Of two columns, *owner* and *item*, `fit` learns which items stand beside each
@@ -148,6 +149,7 @@ class HistoryEncoder(TransformerMixin, BaseEstimator):
     def __init__(self, *, max_items: int | None = 100) -> None:
         self.max_items = max_items
 
+    @one_task
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the items of every owner.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Checkpoint, EarlyStopping
 from skorch.utils import noop
 from torch import Tensor
 
@@ -72,7 +72,7 @@ class Keeper(EarlyStopping):
         if not net.is_finite():
             warn_diverged(len(net.history), net.history[-1, "train_loss"], net.lr)
             self._restore(net)
-            net.stop_was_asked_ = True
+            net.stop_was_asked_ = net.went_back_ = True
             return
         try:
             super().on_epoch_end(net, **kwargs)
@@ -122,6 +122,9 @@ class LoopNet(NeuralNet):
         As in skorch.
     """
 
+    history_: Any
+    callbacks_: list[tuple[str, Any]]
+
     def __init__(
         self,
         module: torch.nn.Module,
@@ -139,21 +142,25 @@ class LoopNet(NeuralNet):
 
         Those of skorch ask by KeyboardInterrupt, which skips the callbacks after them.
         """
+        history = self.history_
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt:
             self.stop_was_asked_ = True
             raise
+        if method_name == "on_train_end":
+            # A checkpoint that was loaded brought a shorter one.
+            self.history_ = history
         if method_name == "on_epoch_end" and self.stop_was_asked_:
             raise KeyboardInterrupt
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Run the epochs; skorch takes Ctrl-C for a callback's wish to stop, not we."""
-        self.stop_was_asked_ = self.interrupted_ = False
+        self.stop_was_asked_ = self.interrupted_ = self.went_back_ = False
         try:
             return super().fit_loop(*args, **kwargs)
         except KeyboardInterrupt:
-            self.interrupted_ = not self.stop_was_asked_
+            self.interrupted_ = self.interrupted_ or not self.stop_was_asked_
             raise
 
     def get_split_datasets(
@@ -181,7 +188,15 @@ class LoopNet(NeuralNet):
         return sum("train_loss" in epoch for epoch in self.history)
 
     def kept_epoch(self) -> int:
-        """Return the epoch, from 1, whose parameters were kept; 0 is the start."""
+        """Return the epoch, from 1, whose parameters were kept; 0 is the start.
+
+        The callbacks of the user go back after ours, so the last word is theirs.
+        """
+        epochs = [_loaded_epoch(part, self.history) for _, part in self.callbacks_]
+        return next(filter(None, reversed(epochs)), self.good_epoch())
+
+    def good_epoch(self) -> int:
+        """Return the epoch that training goes back to if the next one goes wrong."""
         return int(dict(self.callbacks_)["skwfm_keep"].epoch_)
 
     def is_finite(self) -> bool:
@@ -203,3 +218,16 @@ def joined_curves(
         ]
         for key in {**before, **after}
     }
+
+
+def _loaded_epoch(callback: Any, history: Any) -> int | None:
+    """Return the epoch that a callback of skorch went back to at the end, if it did."""
+    if not getattr(callback, "load_best", False):
+        return None
+    if isinstance(callback, Checkpoint) and callback.monitor is not None:
+        saved = [epoch.get(callback.event_name) for epoch in history]
+        return max((at for at, was in enumerate(saved, 1) if was), default=None)
+    if isinstance(callback, EarlyStopping) and callback.best_model_weights_ is not None:
+        best = int(callback.best_epoch_)
+        return best if best != history[-1, "epoch"] else None
+    return None

@@ -29,6 +29,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._labels import is_missing_type
@@ -43,7 +44,7 @@ _FINITE = "a finite number, or NaN where it is missing"
 _NEXT_TO_NOTHING = 2.0**-500
 
 
-class SplineEncoder(TransformerMixin, BaseEstimator):
+class SplineEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode columns of numbers as weighted basis functions, one field per column.
 
     Every number is a bag: the B-splines of its column are the labels, their values at
@@ -130,6 +131,7 @@ class SplineEncoder(TransformerMixin, BaseEstimator):
         self.degree = degree
         self.knots = knots
 
+    @one_task
     def fit(self, X: Any, y: Any = None) -> Self:
         """Place the knots.
 

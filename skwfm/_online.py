@@ -250,12 +250,9 @@ class FallingRate(Callback):
         self.schedule = schedule
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Set the rate of the epoch."""
+        """Set the rate of the epoch; record it under the name that skorch uses."""
         done = len(net.history) - 1
         net.falling_ = rate_share(self.schedule, done, net.max_epochs)
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Record it under the name that skorch uses."""
         net.history.record("event_lr", net.rate())
 
 

@@ -36,7 +36,7 @@ from skwfm._state import MEAN_SQUARES, Known, Seen, SolverState
 from skwfm._stream import Stream
 from skwfm.nn._fm import FactorModule
 
-__all__ = ["Fitted", "Problem", "train"]
+__all__ = ["Fitted", "Problem", "fitted_so_far", "train"]
 
 # Up to so many rows the penalty does more good than rows held out (five of six
 # comparisons in benchmarks/results); a field-aware model overfits sooner.
@@ -61,6 +61,8 @@ class Problem(NamedTuple):
     """What many rows are trained in."""
     known: Known | None = None
     """Parameters to start from, for all columns."""
+    watchers: tuple[Any, ...] = ()
+    """Callbacks of skorch's that see each epoch before the user's do."""
 
 
 class Fitted(NamedTuple):
@@ -76,8 +78,8 @@ class Fitted(NamedTuple):
     history: dict[str, list[float]]
     n_iter: int
     best_iter: int
-    state: SolverState
-    """What training may go on with."""
+    state: SolverState | None
+    """What training may go on with; none in the midst of it."""
 
 
 def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
@@ -214,7 +216,7 @@ def _train_online(
         lr=rate,
         batch_size=_chunk(params, problem),
         device="cpu",
-        **_loop(params, valid, rng, stopping),
+        **_loop(params, valid, rng, [*stopping, *problem.watchers]),
     )
     record = _run(net, train)
     # The table gives its memory to the factors once nothing else looks at it.
@@ -271,11 +273,26 @@ def _train_torch(
     net = _torch_net(params, problem, solver, start, train, valid, rng)
     record = _run(net, train)
     module = net.module_.cpu()
-    state = {name: part.numpy() for name, part in module.state_dict().items()}
-    table = state.pop("bag.emb.weight")
     stream = Stream.of(params, problem.loss, problem.layout)
     kept = stream.observed(problem.X, weights, target, module, seed)
-    return Fitted(table, state.get("linear"), state.get("bias"), target, *record, kept)
+    return Fitted(*_arrays(net), target, *record, kept)
+
+
+def fitted_so_far(net: LoopNet, target: Target) -> Fitted:
+    """Return what a net in training has learned by the last epoch, as a copy."""
+    table, linear, bias = _arrays(net)
+    epoch = net.good_epoch() if net.went_back_ else net.n_epochs()
+    record = net.curves(), net.n_epochs(), epoch
+    return Fitted(table.copy(), linear, bias, target, *record, None)
+
+
+def _arrays(net: LoopNet) -> tuple[Array, Array | None, Array | None]:
+    """Return table, linear coefficients and bias, sharing the memory of the module."""
+    state = {
+        name: part.detach().cpu().numpy()
+        for name, part in net.module_.state_dict().items()
+    }
+    return state["bag.emb.weight"], state.get("linear"), state.get("bias")
 
 
 def _torch_net(
@@ -321,7 +338,7 @@ def _torch_net(
         lr=learning_rate,
         batch_size=batch_size,
         device=str(resolve_device(device, float64=solver.full_batch)),
-        **_loop(params, valid, rng, stopping),
+        **_loop(params, valid, rng, [*stopping, *problem.watchers]),
     )
 
 
@@ -392,7 +409,7 @@ def _loop(
         "valid": valid,
         "max_epochs": params.max_iter,
         # Ours first: a user's that stops must not hide the epoch from them.
-        "callbacks": [*stopping, *(params.callbacks or [])],
+        "callbacks": [*stopping, *val.check_callbacks(params.callbacks)],
         "verbose": int(params.verbose),
     }
 
@@ -400,6 +417,11 @@ def _loop(
 def _run(net: LoopNet, data: Any) -> tuple[dict[str, list[float]], int, int]:
     """Run the epochs; return the curves, their number and the one kept."""
     net.fit(data, None)
+    if net.optimizer_ is not None:
+        # A scheduler of the user's holds it, and would hold (and pickle) all it knows.
+        net.optimizer_.state.clear()
+        for group in net.optimizer_.param_groups:
+            group["params"] = []
     if net.interrupted_:
         if net.n_epochs() == 0:
             raise KeyboardInterrupt

@@ -435,6 +435,19 @@ def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
     )
 
 
+def check_callbacks(callbacks: list[Any] | None) -> list[Any]:
+    """Return the callbacks of a parameter, all of them skorch's."""
+    for at, item in enumerate(callbacks or []):
+        callback = item[1] if isinstance(item, tuple | list) else item
+        if callback is None or hasattr(callback, "on_epoch_end"):
+            continue
+        raise TypeError(
+            f"callbacks[{at}]={shorten(item)}: expected a callback of skorch, or a "
+            "tuple (name, callback). Callbacks of scikit-learn go into set_callbacks."
+        )
+    return callbacks or []
+
+
 def check_stream_solver(solver: Any, online: list[str]) -> None:
     """Raise when partial_fit cannot take the steps of a solver."""
     if solver not in ("auto", *online):
@@ -443,6 +456,16 @@ def check_stream_solver(solver: Any, online: list[str]) -> None:
             f"solver={solver!r} looks at all rows or at batches, but partial_fit takes "
             f"a step per row. Set solver to 'auto' or one of {expected}."
         )
+
+
+def check_solver_state(state: Any) -> Any:
+    """Return what training may go on with; models of an epoch do not have it."""
+    if state is None:
+        raise ValueError(
+            "This is the model of an epoch as a callback got it, which cannot go on "
+            "training. Call fit with warm_start=False, or go on from the whole fit."
+        )
+    return state
 
 
 def check_same_factors(n_factors: int, fitted: int) -> None:

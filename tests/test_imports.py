@@ -47,6 +47,7 @@ RULES = {
     # `_numbers` and `_dates`, and in `_compose` with the defaults that it chooses by a
     # column's kind.
     "_validation": _rule("", DATA),
+    "_callbacks": _rule("", DATA),
     "_file_validation": _rule("_validation", DATA),
     "_solver_validation": _rule("_validation", DATA),
     "_field_map": _rule("_validation", DATA),
@@ -68,17 +69,21 @@ RULES = {
     ),
     "_pairs": _rule("_validation _labels _columns _text _frames _arrow _cells", DATA),
     "_encoders": _rule(
-        "_validation _field_map _fields _labels _columns _scaling _vocabulary _hashing"
-        " _frames _cells _pairs _growing",
+        "_validation _callbacks _field_map _fields _labels _columns _scaling"
+        " _vocabulary _hashing _frames _cells _pairs _growing",
         DATA,
     ),
     "_numbers": _rule(
-        "_validation _field_map _fields _labels", f"{DATA} narwhals", FRAMES
+        "_validation _callbacks _field_map _fields _labels", f"{DATA} narwhals", FRAMES
     ),
     "_dates": _rule(
-        "_validation _field_map _fields _labels _frames", f"{DATA} narwhals", FRAMES
+        "_validation _callbacks _field_map _fields _labels _frames",
+        f"{DATA} narwhals",
+        FRAMES,
     ),
-    "_history": _rule("_validation _field_map _fields _columns _cells _encoders", DATA),
+    "_history": _rule(
+        "_validation _callbacks _field_map _fields _columns _cells _encoders", DATA
+    ),
     "_default_fields": _rule(
         "_validation _labels _frames _encoders _numbers _dates",
         f"{DATA} narwhals",
@@ -87,8 +92,8 @@ RULES = {
     "_attribution": _rule("_validation _field_map", DATA),
     "_display": _rule("_validation _attribution", DATA),
     "_compose": _rule(
-        "_validation _field_map _fields _labels _cells _encoders _default_fields"
-        " _attribution _display _growing",
+        "_validation _callbacks _field_map _fields _labels _cells _encoders"
+        " _default_fields _attribution _display _growing",
         f"{DATA} narwhals",
         FRAMES,
     ),
@@ -114,7 +119,7 @@ RULES = {
         f"{TENSORS} skorch",
     ),
     "_state": _rule("_kernels _losses _solvers", "numpy"),
-    # These join both sides: rows to arrays, and raw input to rows.
+    # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels nn _model _losses _solvers _state", DATA),
     "_training": _rule(
         "_validation _solver_validation _bags _kernels nn _model _device _losses"
@@ -125,10 +130,11 @@ RULES = {
         "_validation _field_map _fields _bags _default_fields _compose _kernels",
         f"{DATA} joblib",
     ),
+    "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
-        "_validation _solver_validation _field_map _fields _input _kernels nn _model"
-        " _device _losses _schedules _solvers _optimizers _loop _net _state _stream"
-        " _training",
+        "_validation _solver_validation _callbacks _field_map _fields _input _kernels"
+        " nn _model _device _losses _schedules _solvers _optimizers _loop _net _state"
+        " _stream _training _epoch_tasks",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
