@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skwfm import _validation as val
@@ -35,6 +35,9 @@ from skwfm._loop import joined_curves
 from skwfm._losses import Loss
 from skwfm._model import Layout
 from skwfm._net import Batch, slice_batch
+from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
+from skwfm._schedules import SCHEDULES
+from skwfm._solver_validation import check_solver_name, check_stream_options
 from skwfm._solvers import ONLINE, SOLVERS
 from skwfm._state import Known
 from skwfm._stream import Learned, Stream
@@ -62,7 +65,11 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         "n_factors": [Interval(Integral, 1, None, closed="left")],
         "fields": [StrOptions({"auto"}), "array-like", FieldMap],
         "intra_field": ["boolean"],
-        "solver": [StrOptions({"auto", *SOLVERS})],
+        "solver": [
+            StrOptions({"auto", *SOLVERS, *OPTIMIZERS}),
+            HasMethods(OPTIMIZER_METHODS),
+        ],
+        "solver_params": [dict, None],
         "adagrad_state": [StrOptions({"row", "weight"})],
         "learning_rate": [
             StrOptions({"auto"}),
@@ -72,9 +79,11 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
             StrOptions({"auto"}),
             Interval(Real, 0, None, closed="neither"),
         ],
+        "learning_rate_schedule": [StrOptions({"auto", *SCHEDULES})],
         "l1_linear": [Interval(Real, 0, None, closed="left")],
         "l2_linear": [Interval(Real, 0, None, closed="left")],
         "l2_factors": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [
             StrOptions({"auto"}),
@@ -101,13 +110,16 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         *,
         fields: Any = "auto",
         intra_field: bool = False,
-        solver: str = "auto",
+        solver: Any = "auto",
+        solver_params: dict[str, Any] | None = None,
         adagrad_state: str = "row",
         learning_rate: float | str = "auto",
         learning_rate_linear: float | str = "auto",
+        learning_rate_schedule: str = "auto",
         l1_linear: float = 0.0,
         l2_linear: float = 5.0,
         l2_factors: float = 20.0,
+        dropout: float = 0.0,
         max_iter: int = 20,
         batch_size: int | str = "auto",
         init_scale: float = 0.01,
@@ -128,12 +140,15 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         self.fields = fields
         self.intra_field = intra_field
         self.solver = solver
+        self.solver_params = solver_params
         self.adagrad_state = adagrad_state
         self.learning_rate = learning_rate
         self.learning_rate_linear = learning_rate_linear
+        self.learning_rate_schedule = learning_rate_schedule
         self.l1_linear = l1_linear
         self.l2_linear = l2_linear
         self.l2_factors = l2_factors
+        self.dropout = dropout
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.init_scale = init_scale
@@ -149,6 +164,12 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def _validate_params(self) -> None:
+        """Check the parameters; a mistyped solver is told the names like it."""
+        known = ["auto", *SOLVERS, *OPTIMIZERS]
+        check_solver_name(self.solver, known, type(self).__name__)
+        super()._validate_params()
 
     # What regressors and classifiers add.
 
@@ -230,6 +251,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         """Take a step for every row, in order."""
         started = time.perf_counter()
         val.check_stream_solver(self.solver, ONLINE)
+        check_stream_options(self.dropout, self.solver_params)
         with self._unchanged_on_error():
             go_on = hasattr(self, "factors_")
             known = self._known() if go_on else None

@@ -37,23 +37,32 @@ class WeightedFMRegressor(WeightedRegressor):
         too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+    solver : str or subclass of torch.optim.Optimizer, default="auto"
         ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
         AdaGrad for the factors) take a step per row in the compiled core; without it,
-        or on another device than the CPU, the first two are torch's on mini-batches.
-        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
-        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
-        in the core, else ``"adam"``.
+        on another device than the CPU, or with dropout, the first two are torch's on
+        mini-batches. ``"adam"`` always is, as is a name of ``torch.optim`` such as
+        ``"AdamW"``, or a class. ``"lbfgs"`` is full-batch, deterministic and in
+        float64. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above
+        ``"adagrad"`` in the core, else ``"adam"``.
+    solver_params : dict or None, default=None
+        Further arguments of an optimizer of torch, such as ``{"momentum": 0.9}``.
     adagrad_state : {"row", "weight"}, default="row"
         AdaGrad in the core: a state for the whole vector of a label, which halves the
         memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
-        First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
-        0.2). Elsewhere: 0.02 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+        First step of the solver; `learning_rate_schedule` says how it goes on. In the
+        core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd: 0.2).
+        Elsewhere: 0.02 (adam), 0.05 (adagrad, sgd), 1 (lbfgs), and the own default of
+        another optimizer, or 0.01.
     learning_rate_linear : float or "auto", default="auto"
         The same for linear coefficients and intercept, in the core only: 0.2 with
         ``"auto"`` (sgd: 0.1).
+    learning_rate_schedule : str, default="auto"
+        ``"cosine"`` (which is ``"auto"``), ``"linear"`` and ``"exponential"`` fall to
+        0.01 of the first step over `max_iter` epochs, ``"inverse_sqrt"`` as
+        ``1 / sqrt(epoch)``; ``"constant"`` does not. A scheduler among `callbacks`
+        takes its place, and ``"lbfgs"`` has none.
     l1_linear : float, default=0.0
         Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
         the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
@@ -63,6 +72,10 @@ class WeightedFMRegressor(WeightedRegressor):
         to variance 1.
     l2_factors : float, default=20.0
         The same for the factors.
+    dropout : float, default=0.0
+        Probability, in [0, 1), that a training row leaves out each of the `n_factors`
+        dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
+        use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
@@ -154,6 +167,8 @@ class WeightedFMRegressor(WeightedRegressor):
     ----------
     .. [1] S. Rendle, "Factorization Machines", IEEE International Conference on Data
            Mining, 2010.
+    .. [2] X. He, T.-S. Chua, "Neural Factorization Machines for Sparse Predictive
+           Analytics", ACM SIGIR Conference, 2017: its dropout, without hidden layers.
 
     Examples
     --------
@@ -195,23 +210,32 @@ class WeightedFMClassifier(WeightedClassifier):
         too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+    solver : str or subclass of torch.optim.Optimizer, default="auto"
         ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
         AdaGrad for the factors) take a step per row in the compiled core; without it,
-        or on another device than the CPU, the first two are torch's on mini-batches.
-        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
-        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
-        in the core, else ``"adam"``.
+        on another device than the CPU, or with dropout, the first two are torch's on
+        mini-batches. ``"adam"`` always is, as is a name of ``torch.optim`` such as
+        ``"AdamW"``, or a class. ``"lbfgs"`` is full-batch, deterministic and in
+        float64. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above
+        ``"adagrad"`` in the core, else ``"adam"``.
+    solver_params : dict or None, default=None
+        Further arguments of an optimizer of torch, such as ``{"momentum": 0.9}``.
     adagrad_state : {"row", "weight"}, default="row"
         AdaGrad in the core: a state for the whole vector of a label, which halves the
         memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
-        First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
-        0.2). Elsewhere: 0.02 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+        First step of the solver; `learning_rate_schedule` says how it goes on. In the
+        core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd: 0.2).
+        Elsewhere: 0.02 (adam), 0.05 (adagrad, sgd), 1 (lbfgs), and the own default of
+        another optimizer, or 0.01.
     learning_rate_linear : float or "auto", default="auto"
         The same for linear coefficients and intercept, in the core only: 0.2 with
         ``"auto"`` (sgd: 0.1).
+    learning_rate_schedule : str, default="auto"
+        ``"cosine"`` (which is ``"auto"``), ``"linear"`` and ``"exponential"`` fall to
+        0.01 of the first step over `max_iter` epochs, ``"inverse_sqrt"`` as
+        ``1 / sqrt(epoch)``; ``"constant"`` does not. A scheduler among `callbacks`
+        takes its place, and ``"lbfgs"`` has none.
     l1_linear : float, default=0.0
         Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
         the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
@@ -220,6 +244,10 @@ class WeightedFMClassifier(WeightedClassifier):
         *sum* of the losses as in ridge regression.
     l2_factors : float, default=20.0
         The same for the factors.
+    dropout : float, default=0.0
+        Probability, in [0, 1), that a training row leaves out each of the `n_factors`
+        dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
+        use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
@@ -317,6 +345,8 @@ class WeightedFMClassifier(WeightedClassifier):
     ----------
     .. [1] S. Rendle, "Factorization Machines", IEEE International Conference on Data
            Mining, 2010.
+    .. [2] X. He, T.-S. Chua, "Neural Factorization Machines for Sparse Predictive
+           Analytics", ACM SIGIR Conference, 2017: its dropout, without hidden layers.
 
     Examples
     --------
@@ -360,23 +390,32 @@ class WeightedFFMRegressor(WeightedRegressor):
         say what its fields are.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+    solver : str or subclass of torch.optim.Optimizer, default="auto"
         ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
         AdaGrad for the factors) take a step per row in the compiled core; without it,
-        or on another device than the CPU, the first two are torch's on mini-batches.
-        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
-        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
-        in the core, else ``"adam"``.
+        on another device than the CPU, or with dropout, the first two are torch's on
+        mini-batches. ``"adam"`` always is, as is a name of ``torch.optim`` such as
+        ``"AdamW"``, or a class. ``"lbfgs"`` is full-batch, deterministic and in
+        float64. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above
+        ``"adagrad"`` in the core, else ``"adam"``.
+    solver_params : dict or None, default=None
+        Further arguments of an optimizer of torch, such as ``{"momentum": 0.9}``.
     adagrad_state : {"row", "weight"}, default="row"
         AdaGrad in the core: a state for the whole vector of a label, which halves the
         memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
-        First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
-        0.2). Elsewhere: 0.01 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+        First step of the solver; `learning_rate_schedule` says how it goes on. In the
+        core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd: 0.2).
+        Elsewhere: 0.01 (adam), 0.05 (adagrad, sgd), 1 (lbfgs), and the own default of
+        another optimizer, or 0.01.
     learning_rate_linear : float or "auto", default="auto"
         The same for linear coefficients and intercept, in the core only: 0.2 with
         ``"auto"`` (sgd: 0.1).
+    learning_rate_schedule : str, default="auto"
+        ``"cosine"`` (which is ``"auto"``), ``"linear"`` and ``"exponential"`` fall to
+        0.01 of the first step over `max_iter` epochs, ``"inverse_sqrt"`` as
+        ``1 / sqrt(epoch)``; ``"constant"`` does not. A scheduler among `callbacks`
+        takes its place, and ``"lbfgs"`` has none.
     l1_linear : float, default=0.0
         Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
         the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
@@ -386,6 +425,10 @@ class WeightedFFMRegressor(WeightedRegressor):
         to variance 1.
     l2_factors : float, default=20.0
         The same for the factors.
+    dropout : float, default=0.0
+        Probability, in [0, 1), that a training row leaves out each of the `n_factors`
+        dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
+        use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
@@ -477,6 +520,8 @@ class WeightedFFMRegressor(WeightedRegressor):
     ----------
     .. [1] Y. Juan, Y. Zhuang, W.-S. Chin, C.-J. Lin, "Field-aware Factorization
            Machines for CTR Prediction", ACM Conference on Recommender Systems, 2016.
+    .. [2] X. He, T.-S. Chua, "Neural Factorization Machines for Sparse Predictive
+           Analytics", ACM SIGIR Conference, 2017: its dropout, without hidden layers.
 
     Examples
     --------
@@ -517,23 +562,32 @@ class WeightedFFMClassifier(WeightedClassifier):
         say what its fields are.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
-    solver : {"auto", "adagrad", "ftrl", "sgd", "adam", "lbfgs"}, default="auto"
+    solver : str or subclass of torch.optim.Optimizer, default="auto"
         ``"adagrad"``, ``"sgd"`` and ``"ftrl"`` (FTRL-Proximal for the linear term,
         AdaGrad for the factors) take a step per row in the compiled core; without it,
-        or on another device than the CPU, the first two are torch's on mini-batches.
-        ``"adam"`` always is. ``"lbfgs"`` is full-batch, deterministic and in float64.
-        ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above ``"adagrad"``
-        in the core, else ``"adam"``.
+        on another device than the CPU, or with dropout, the first two are torch's on
+        mini-batches. ``"adam"`` always is, as is a name of ``torch.optim`` such as
+        ``"AdamW"``, or a class. ``"lbfgs"`` is full-batch, deterministic and in
+        float64. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above
+        ``"adagrad"`` in the core, else ``"adam"``.
+    solver_params : dict or None, default=None
+        Further arguments of an optimizer of torch, such as ``{"momentum": 0.9}``.
     adagrad_state : {"row", "weight"}, default="row"
         AdaGrad in the core: a state for the whole vector of a label, which halves the
         memory, or for each of its numbers.
     learning_rate : float or "auto", default="auto"
-        First step of the solver; it falls along a half cosine over `max_iter` epochs.
-        In the core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd:
-        0.2). Elsewhere: 0.01 (adam), 0.05 (adagrad, sgd), 1 (lbfgs).
+        First step of the solver; `learning_rate_schedule` says how it goes on. In the
+        core it is relative to rows of unit length: 0.5 with ``"auto"`` (sgd: 0.2).
+        Elsewhere: 0.01 (adam), 0.05 (adagrad, sgd), 1 (lbfgs), and the own default of
+        another optimizer, or 0.01.
     learning_rate_linear : float or "auto", default="auto"
         The same for linear coefficients and intercept, in the core only: 0.2 with
         ``"auto"`` (sgd: 0.1).
+    learning_rate_schedule : str, default="auto"
+        ``"cosine"`` (which is ``"auto"``), ``"linear"`` and ``"exponential"`` fall to
+        0.01 of the first step over `max_iter` epochs, ``"inverse_sqrt"`` as
+        ``1 / sqrt(epoch)``; ``"constant"`` does not. A scheduler among `callbacks`
+        takes its place, and ``"lbfgs"`` has none.
     l1_linear : float, default=0.0
         Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
         the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
@@ -542,6 +596,10 @@ class WeightedFFMClassifier(WeightedClassifier):
         *sum* of the losses as in ridge regression.
     l2_factors : float, default=20.0
         The same for the factors.
+    dropout : float, default=0.0
+        Probability, in [0, 1), that a training row leaves out each of the `n_factors`
+        dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
+        use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
     max_iter : int, default=20
         Passes over the rows; ten iterations each for ``"lbfgs"``.
     batch_size : int or "auto", default="auto"
@@ -639,6 +697,8 @@ class WeightedFFMClassifier(WeightedClassifier):
     ----------
     .. [1] Y. Juan, Y. Zhuang, W.-S. Chin, C.-J. Lin, "Field-aware Factorization
            Machines for CTR Prediction", ACM Conference on Recommender Systems, 2016.
+    .. [2] X. He, T.-S. Chua, "Neural Factorization Machines for Sparse Predictive
+           Analytics", ACM SIGIR Conference, 2017: its dropout, without hidden layers.
 
     Examples
     --------

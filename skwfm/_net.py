@@ -11,6 +11,7 @@ Cost per batch: the gather and one ``bincount``, some 50 us plus 10 ns per store
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,17 @@ import numpy.typing as npt
 import torch
 from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from torch.utils.data import Dataset
 
 from skwfm._bags import to_flat
+from skwfm._dropout import FactorDropout
 from skwfm._loop import Keeper, LoopNet
 from skwfm._losses import Target
 from skwfm._model import as_tensor
-from skwfm._solvers import FINAL_STEP, Solver, param_groups
+from skwfm._schedules import AUTO_SCHEDULE, FINAL_STEP, rate_share
+from skwfm._solver_validation import optimizer_error
+from skwfm._solvers import Solver, param_groups
 
 __all__ = [
     "BagDataset",
@@ -145,6 +149,8 @@ class BagNet(LoopNet):
         What to minimise with.
     weight_decay : dict
         Penalty per name pattern of parameters, relative to the mean loss.
+    dropout : FactorDropout, optional
+        Of the factors, in training.
     **kwargs
         As `LoopNet`.
     """
@@ -156,9 +162,11 @@ class BagNet(LoopNet):
         *,
         solver: Solver,
         weight_decay: dict[str, float],
+        dropout: FactorDropout | None = None,
         **kwargs: Any,
     ) -> None:
         self.solver, self.weight_decay = solver, weight_decay
+        self.dropout = dropout
         options = {f"optimizer__{key}": value for key, value in solver.options}
         groups = param_groups(solver, weight_decay)
         if groups:
@@ -167,13 +175,22 @@ class BagNet(LoopNet):
             module, criterion, optimizer=solver.optimizer, **options, **kwargs
         )
 
-    def initialize_callbacks(self) -> Any:
-        """Leave the rate to a schedule of the user's, if there is one."""
+    def initialize_callbacks(self) -> BagNet:
+        """Leave the step to a scheduler of the user's, where there is one."""
         super().initialize_callbacks()
-        named = self.callbacks_
-        if sum(isinstance(part, LRScheduler) for _, part in named) > 1:
-            self.callbacks_ = [item for item in named if item[0] != "skwfm_step"]
+        callbacks: list[tuple[str, Any]] = vars(self)["callbacks_"]
+        guests = [item for item in callbacks if item[0] != "skwfm_step"]
+        if any(isinstance(part, LRScheduler) for _, part in guests):
+            self.callbacks_ = guests
         return self
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the optimizer; say which parameters it does not take."""
+        try:
+            return super().initialize_optimizer(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            name, options = self.solver.name, dict(self.solver.options)
+            raise ValueError(optimizer_error(name, options, self.lr, error)) from error
 
     def get_iterator(self, dataset: Any, training: bool = False) -> BatchIterator:
         """Shuffle in training unless the solver takes all rows at once."""
@@ -185,7 +202,12 @@ class BagNet(LoopNet):
     def infer(self, x: Batch, **fit_params: Any) -> Tensor:
         """Score a batch on the net's device."""
         batch = x.to(self.device)
-        scores: Tensor = self.module_.score_flat(*batch.parts, batch.n_fields)
+        options = {}
+        if self.dropout is not None and self.module_.training:
+            options["scale"] = self.dropout.scale(len(batch), batch.parts[2])
+        scores: Tensor = self.module_.score_flat(
+            *batch.parts, batch.n_fields, **options
+        )
         return scores.view(len(batch), -1)
 
     def get_loss(
@@ -197,8 +219,12 @@ class BagNet(LoopNet):
         return loss
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
-        """Add the penalty to the loss where the optimizer cannot."""
-        if not self.solver.full_batch:
+        """Add the penalty to the loss where the optimizer cannot.
+
+        What is recorded is the loss without it, as for other mini-batches; a full-batch
+        solver shows what it minimises.
+        """
+        if not self.solver.adds_penalty:
             step: dict[str, Tensor] = super().train_step_single(batch, **fit_params)
             return step
         self._set_training(True)
@@ -206,7 +232,8 @@ class BagNet(LoopNet):
         loss = self.get_loss(scores, batch[1], X=batch[0], training=True)
         total: Any = loss + self._penalty()
         total.backward()
-        return {"loss": total, "y_pred": scores}
+        shown = total if self.solver.full_batch else loss
+        return {"loss": shown, "y_pred": scores}
 
     def _penalty(self) -> Tensor:
         total: Any = 0.0
@@ -225,6 +252,7 @@ def stopping_callbacks(
     patience: int,
     tol: float,
     learning_rate: float,
+    schedule: str = AUTO_SCHEDULE,
 ) -> list[tuple[str, Callback]]:
     """Return the callbacks of every fit: what stops and keeps, and the falling step."""
     keeper = Keeper(
@@ -236,8 +264,16 @@ def stopping_callbacks(
     )
     callbacks: list[tuple[str, Callback]] = [("skwfm_keep", keeper)]
     if not solver.full_batch:
-        falling = LRScheduler(
-            CosineAnnealingLR, T_max=max_iter, eta_min=FINAL_STEP * learning_rate
-        )
+        falling = _falling_step(schedule, max_iter, learning_rate)
         callbacks.append(("skwfm_step", falling))
     return callbacks
+
+
+def _falling_step(schedule: str, max_iter: int, learning_rate: float) -> LRScheduler:
+    """Return skorch's callback for a schedule of `rate_share`."""
+    if schedule in ("auto", AUTO_SCHEDULE):
+        # torch's recursion: equal to rounding, and what models were trained with.
+        eta_min = FINAL_STEP * learning_rate
+        return LRScheduler(CosineAnnealingLR, T_max=max_iter, eta_min=eta_min)
+    share = partial(rate_share, schedule, n_epochs=max_iter)
+    return LRScheduler(LambdaLR, lr_lambda=share)

@@ -24,7 +24,7 @@ from skwfm._kernels.compiled import Options, Rows, Table, Threads, score, train
 from skwfm._loop import Keeper, LoopNet
 from skwfm._losses import Target
 from skwfm._model import as_tensor
-from skwfm._solvers import FINAL_STEP
+from skwfm._schedules import AUTO_SCHEDULE, rate_share
 
 __all__ = ["Chunk", "OnlineNet", "OnlineRows", "online_callbacks"]
 
@@ -244,18 +244,25 @@ class OnlineNet(LoopNet):
 
 
 class FallingRate(Callback):
-    """The rate falls along a half cosine."""
+    """The rate follows a schedule of `rate_share`."""
+
+    def __init__(self, schedule: str = AUTO_SCHEDULE) -> None:
+        self.schedule = schedule
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Set the rate of the epoch; record it under the name that skorch uses."""
-        done = (len(net.history) - 1) / net.max_epochs
-        half_cosine = 0.5 * (1 + np.cos(np.pi * done))
-        net.falling_ = FINAL_STEP + (1 - FINAL_STEP) * half_cosine
+        done = len(net.history) - 1
+        net.falling_ = rate_share(self.schedule, done, net.max_epochs)
         net.history.record("event_lr", net.rate())
 
 
 def online_callbacks(
-    *, early_stopping: bool, patience: int, tol: float, n_bytes: int
+    *,
+    early_stopping: bool,
+    patience: int,
+    tol: float,
+    n_bytes: int,
+    schedule: str = AUTO_SCHEDULE,
 ) -> list[tuple[str, Callback]]:
     """Return the callbacks of every online fit, for parameters of so many bytes."""
     keep = "best" if early_stopping else "last" if n_bytes <= KEEP_BYTES else None
@@ -266,4 +273,4 @@ def online_callbacks(
         keep=keep,
         keep_start=n_bytes <= KEEP_BYTES,
     )
-    return [("skwfm_keep", keeper), ("skwfm_step", FallingRate())]
+    return [("skwfm_keep", keeper), ("skwfm_step", FallingRate(schedule))]

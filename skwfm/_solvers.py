@@ -9,8 +9,8 @@ one value fits few rows and many.
   rate r is used as ``r / sqrt(q)``, by sgd as ``r / q``, q the mean squared norm of a
   row, and AdaGrad's sums of squares start from a multiple of q: one rate then fits any
   number and size of weights.
-- Without the core, or on another device, the same names mean torch's optimizers on
-  shuffled mini-batches; so does ``adam`` always. The step falls along a half cosine.
+- Without the core, on another device or with dropout, the same names mean torch's
+  optimizers on shuffled mini-batches; so does ``adam`` always.
 - ``lbfgs`` takes all rows at once in float64 and is deterministic to rounding, which
   makes a weight of 2 the same as a repeated row.
 """
@@ -26,7 +26,6 @@ import torch
 from skwfm._kernels.compiled import Options
 
 __all__ = [
-    "FINAL_STEP",
     "ONLINE",
     "SOLVERS",
     "Solver",
@@ -34,6 +33,7 @@ __all__ = [
     "choose_solver",
     "chunk_rows",
     "online_options",
+    "param_groups",
     "start_states",
 ]
 
@@ -52,8 +52,6 @@ BATCH_VALUES = 2**24
 # is heard, well under a second.
 CHUNK_ROWS = (1024, 65_536)
 CHUNK_VALUES = 2**29
-# The step ends at this share of its start.
-FINAL_STEP = 0.01
 # AdaGrad starts from these multiples of the mean squared norm of a row: small enough to
 # adapt to labels of ten rows, large enough not to jump at the first.
 START_STATE, START_STATE_LINEAR = 0.1, 1.0
@@ -70,7 +68,9 @@ class Solver:
     options: tuple[tuple[str, Any], ...] = ()
     """Further keyword arguments of the optimizer."""
     full_batch: bool = False
-    """Takes all rows in float64; the penalty is part of its loss."""
+    """Takes all rows in float64, without a schedule or dropout."""
+    adds_penalty: bool = False
+    """The penalty is added to the loss, not left to the optimizer's weight decay."""
     online: bool = False
     """Takes a step per row in the compiled core, where there is one."""
     online_rate: tuple[tuple[str, float], ...] = ()
@@ -120,6 +120,7 @@ SOLVERS = {
                 ("line_search_fn", "strong_wolfe"),
             ),
             full_batch=True,
+            adds_penalty=True,
         ),
     )
 }
@@ -128,7 +129,13 @@ ONLINE = [solver.name for solver in SOLVERS.values() if solver.online]
 
 
 def choose_solver(
-    name: str, *, n_rows: int, n_parameters: int, values_per_row: int, online: bool
+    name: str,
+    *,
+    n_rows: int,
+    n_parameters: int,
+    values_per_row: int,
+    online: bool,
+    dropout: bool = False,
 ) -> Solver:
     """Return the solver of a `solver` parameter; ``"auto"`` looks at the sizes.
 
@@ -142,6 +149,8 @@ def choose_solver(
         Values that scoring a row needs at a time.
     online : bool
         Whether the compiled core can do the work.
+    dropout : bool, default=False
+        Whether the steps are random beyond the choice of rows.
 
     Returns
     -------
@@ -161,6 +170,7 @@ def choose_solver(
             n_rows <= TINY_ROWS
             and n_parameters <= TINY_PARAMETERS
             and n_rows * values_per_row <= TINY_VALUES
+            and not dropout
         )
         name = "lbfgs" if is_tiny else "adagrad" if online else "adam"
     return SOLVERS[name]
@@ -261,6 +271,6 @@ def param_groups(
     solver: Solver, weight_decay: dict[str, float]
 ) -> Sequence[tuple[str, dict[str, float]]]:
     """Return skorch's ``optimizer__param_groups``: one weight decay per pattern."""
-    if solver.full_batch:
-        return []  # torch's LBFGS takes a single group
+    if solver.adds_penalty:
+        return []  # and torch's LBFGS takes a single group only
     return [(name, {"weight_decay": decay}) for name, decay in weight_decay.items()]

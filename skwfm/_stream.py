@@ -146,7 +146,12 @@ class Stream:
         )
         targets = target.values.astype(table.dtype)
         own_weights = (weights / weight).astype(table.dtype)
-        compiled.train(table, rows, targets, own_weights, options)
+        at_once = chunk_rows(int(X.nnz / X.shape[0] * scheme.length))
+        for first in range(0, X.shape[0], at_once):
+            size = min(at_once, X.shape[0] - first)
+            compiled.train(
+                table, rows, targets, own_weights, options, first=first, n_rows=size
+            )
         return SolverState.of_table(table, self.step, seed, counts, seen)
 
     def resumed(self, known: Known) -> Known:

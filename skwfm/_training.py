@@ -16,16 +16,18 @@ from sklearn.model_selection import train_test_split
 from skwfm import _validation as val
 from skwfm._bags import merge_rows
 from skwfm._device import resolve_device
+from skwfm._dropout import FactorDropout
 from skwfm._kernels import compiled
 from skwfm._loop import LoopNet
 from skwfm._losses import HUBER_DELTA, Loss, Target
 from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
 from skwfm._online import OnlineNet, OnlineRows, online_callbacks
+from skwfm._optimizers import resolve_solver
+from skwfm._solver_validation import dropout_error, schedule_error
 from skwfm._solvers import (
     Solver,
     auto_batch_size,
-    choose_solver,
     chunk_rows,
     online_options,
     start_states,
@@ -122,21 +124,34 @@ def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:
     n_rows, n_columns = problem.X.shape
     on_cpu = resolve_device(params.device, float64=False).type == "cpu"
     has_core = compiled.available()
-    solver = choose_solver(
+    in_core = on_cpu and has_core and not params.dropout
+    solver = resolve_solver(
         params.solver,
+        params.solver_params,
         n_rows=n_rows,
         n_parameters=n_columns * layout.values_per_label * n_outputs,
         values_per_row=layout.values_per_row(n_outputs, problem.X.nnz / n_rows),
-        online=on_cpu and has_core,
+        online=in_core,
+        dropout=params.dropout > 0,
     )
-    if params.l1_linear and solver.name != "ftrl":
-        raise ValueError(val.l1_error(params.l1_linear, solver.name))
-    if solver.optimizer is None and not (on_cpu and has_core):
+    _check_serves(params, solver)
+    if solver.optimizer is None and not in_core:
         raise ValueError(val.core_error(solver.name))
     wanted = solver.online or (params.solver == "auto" and not solver.full_batch)
     if wanted and on_cpu and not has_core:
         val.warn_no_core()
-    return solver, solver.online and on_cpu and has_core
+    return solver, solver.online and in_core
+
+
+def _check_serves(params: Any, solver: Solver) -> None:
+    """Raise where a parameter asks for what the solver does not do."""
+    if params.l1_linear and solver.name != "ftrl":
+        raise ValueError(val.l1_error(params.l1_linear, solver.name))
+    if params.dropout and (solver.optimizer is None or solver.full_batch):
+        raise ValueError(dropout_error(params.dropout, solver.name))
+    schedule = params.learning_rate_schedule
+    if solver.full_batch and schedule not in ("auto", "constant"):
+        raise ValueError(schedule_error(schedule, solver.name))
 
 
 def _train_online(
@@ -186,7 +201,9 @@ def _train_online(
         known.write(target, table.factors, table.linear, bias)
         known.state.restore(table, target.scale)
     stopping = online_callbacks(
-        n_bytes=table.factors.size * table.dtype.itemsize, **_rule(params, valid)
+        n_bytes=table.factors.size * table.dtype.itemsize,
+        schedule=params.learning_rate_schedule,
+        **_rule(params, valid),
     )
     n_threads = compiled.n_threads(effective_n_jobs(params.n_jobs))
     net = OnlineNet(
@@ -300,6 +317,7 @@ def _torch_net(
         solver=solver,
         max_iter=params.max_iter,
         learning_rate=float(learning_rate),
+        schedule=params.learning_rate_schedule,
         **_rule(params, valid),
     )
     # The penalties are relative to the sum of the losses, the loss is a mean.
@@ -307,10 +325,15 @@ def _torch_net(
     device = params.device
     if solver.full_batch and device == "auto":
         device = "cpu"  # few rows
+    dropout = None
+    if params.dropout:
+        seed = int(rng.randint(2**31))
+        dropout = FactorDropout(params.dropout, layout.n_factors, seed)
     return BagNet(
         start,
         problem.loss,
         solver=solver,
+        dropout=dropout,
         weight_decay={key: l2 / train.total_weight for key, l2 in decay.items()},
         lr=learning_rate,
         batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""All input checks. Only this module and `_file_validation` word input errors.
+"""All input checks. `_file_validation` and `_solver_validation` word the others.
 
 An error names the parameter or the column and row, shows the value, and says what
 was expected and the way out. Functions ending in ``_error`` return the text; functions

@@ -101,6 +101,38 @@ def test_predictions_equal_the_formula(estimator_class, intra_field, fields):
     assert np.abs(estimator.factors_).max() > 0.05  # the pairs do matter
 
 
+def libffm_scores(X, fields, factors):
+    """Score as libFFM does without normalization: all pairs of the values of a row.
+
+    ``sum_{i < j} <V[i, f(j)], V[j, f(i)]> x_i x_j``, without linear terms.
+    """
+    scores = []
+    for row in X.toarray():
+        labels = np.flatnonzero(row)
+        scores.append(
+            sum(
+                factors[i, fields[j]] @ factors[j, fields[i]] * row[i] * row[j]
+                for at, i in enumerate(labels)
+                for j in labels[at + 1 :]
+            )
+        )
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adagrad", "adam"])
+@pytest.mark.parametrize("estimator_class", [WeightedFFMRegressor, WeightedFMRegressor])
+def test_pairs_inside_a_field_are_those_of_libffm(estimator_class, solver):
+    params = {"fit_linear": False, "fit_intercept": False, "intra_field": True}
+    ffm, X, _ = fitted(estimator_class, n_factors=3, solver=solver, **params)
+    factors = ffm.factors_
+    if estimator_class is WeightedFMRegressor:  # one vector for all fields
+        factors = np.repeat(factors[:, None], ffm.n_fields_, axis=1)
+    expected = libffm_scores(X, ffm.fields_, factors)
+    assert_allclose(ffm.predict(X), expected, rtol=1e-9, atol=1e-12)
+    apart = estimator_class(n_factors=3, random_state=0).fit(X, expected)
+    assert np.abs(apart.predict(X) - expected).max() > 0.1  # they do matter
+
+
 def test_attributes_have_the_documented_shapes():
     fm, X, _ = fitted(WeightedFMRegressor, n_factors=3)
     assert (fm.coef_.shape, fm.factors_.shape) == ((9,), (9, 3))

@@ -49,6 +49,7 @@ RULES = {
     "_validation": _rule("", DATA),
     "_callbacks": _rule("", DATA),
     "_file_validation": _rule("_validation", DATA),
+    "_solver_validation": _rule("_validation", DATA),
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
     "_bags": _rule("_validation _field_map _fields", DATA),
@@ -103,20 +104,26 @@ RULES = {
     # Training.
     "_device": _rule("_validation", "numpy scipy torch"),
     "_losses": _rule("_validation", "numpy scipy torch"),
+    "_schedules": _rule("", "numpy"),
+    "_dropout": _rule("", "torch"),
     "_solvers": _rule("_validation _kernels _losses", "numpy scipy torch"),
+    "_optimizers": _rule("_solver_validation _solvers", "torch"),
     "_loop": _rule("_validation", f"{TENSORS} skorch"),
     "_net": _rule(
-        "_validation _bags _model _losses _solvers _device _loop", f"{TENSORS} skorch"
+        "_solver_validation _bags _model _losses _schedules _dropout _solvers _device"
+        " _loop",
+        f"{TENSORS} skorch",
     ),
     "_online": _rule(
-        "_validation _kernels _model _losses _solvers _loop", f"{TENSORS} skorch"
+        "_validation _kernels _model _losses _schedules _solvers _loop",
+        f"{TENSORS} skorch",
     ),
     "_state": _rule("_kernels _losses _solvers", "numpy"),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels nn _model _losses _solvers _state", DATA),
     "_training": _rule(
-        "_validation _bags _kernels nn _model _device _losses _solvers _loop _net"
-        " _online _state _stream",
+        "_validation _solver_validation _bags _kernels nn _model _device _losses"
+        " _dropout _solvers _optimizers _loop _net _online _state _stream",
         f"{DATA} joblib",
     ),
     "_input": _rule(
@@ -125,8 +132,9 @@ RULES = {
     ),
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
-        "_validation _callbacks _field_map _fields _input _kernels nn _model _device"
-        " _losses _solvers _loop _net _state _stream _training _epoch_tasks",
+        "_validation _callbacks _solver_validation _field_map _fields _input _kernels"
+        " nn _model _device _losses _schedules _solvers _optimizers _loop _net _state"
+        " _stream _training _epoch_tasks",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),

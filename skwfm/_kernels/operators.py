@@ -61,6 +61,7 @@ def fm_score(
     n_outputs: int = 1,
     intra_field: bool = False,
     sparse: bool = False,
+    scale: Tensor | None = None,
 ) -> Tensor:
     """Score flat rows by a factorization machine over weighted bags.
 
@@ -68,14 +69,14 @@ def fm_score(
     ----------
     table, linear, bias, indices, offsets, weights, n_fields
         As in `torch_ops.fm_score`.
-    n_outputs, intra_field, sparse
-        As there; sparse gradients are coalesced.
+    n_outputs, intra_field, sparse, scale
+        As there; sparse gradients are coalesced. With a scale torch does the work.
 
     Returns
     -------
     Tensor of shape (n_rows, n_outputs)
     """
-    if core_for(table, linear, weights.contiguous()) is None:
+    if scale is not None or core_for(table, linear, weights.contiguous()) is None:
         return torch_ops.fm_score(
             table,
             linear,
@@ -87,6 +88,7 @@ def fm_score(
             n_outputs=n_outputs,
             intra_field=intra_field,
             sparse=sparse,
+            scale=scale,
         )
     if intra_field:  # all pairs of a row count, whatever their bags
         offsets, n_fields = offsets[::n_fields], 1
@@ -109,6 +111,7 @@ def ffm_score(
     fields: Tensor | None = None,
     intra_field: bool = False,
     sparse: bool = False,
+    scale: Tensor | None = None,
 ) -> Tensor:
     """Score flat rows by a field-aware factorization machine over weighted bags.
 
@@ -116,14 +119,14 @@ def ffm_score(
     ----------
     table, linear, bias, indices, offsets, weights, n_fields
         As in `torch_ops.ffm_score`.
-    n_outputs, n_bags, fields, intra_field, sparse
-        As there; sparse gradients are coalesced.
+    n_outputs, n_bags, fields, intra_field, sparse, scale
+        As there; sparse gradients are coalesced. With a scale torch does the work.
 
     Returns
     -------
     Tensor of shape (n_rows, n_outputs)
     """
-    if core_for(table, linear, weights.contiguous()) is None:
+    if scale is not None or core_for(table, linear, weights.contiguous()) is None:
         return torch_ops.ffm_score(
             table,
             linear,
@@ -137,6 +140,7 @@ def ffm_score(
             fields=fields,
             intra_field=intra_field,
             sparse=sparse,
+            scale=scale,
         )
     if fields is not None:
         indices, offsets, weights = torch_ops.merge_fields(

@@ -85,6 +85,7 @@ def fm_score(
     n_outputs: int = 1,
     intra_field: bool = False,
     sparse: bool = False,
+    scale: Tensor | None = None,
 ) -> Tensor:
     """Score flat rows by a factorization machine over weighted bags.
 
@@ -109,6 +110,8 @@ def fm_score(
         their fields, so ``n_fields=1`` gives the same.
     sparse : bool, default=False
         Give table and linear sparse gradients.
+    scale : Tensor of shape (n_rows, k), optional
+        What each row multiplies the dimensions of its factors with.
 
     Returns
     -------
@@ -117,11 +120,13 @@ def fm_score(
     row_starts = offsets[::n_fields]
     k = table.shape[1] // n_outputs
     if intra_field:
-        entries = _entries(table, indices, weights, sparse)
-        pairs = apply(SegmentPairs, entries.view(-1, n_outputs, k), row_starts)
+        entries = _entries(table, indices, weights, sparse).view(-1, n_outputs, k)
+        entries = _scaled(entries, scale, row_starts)
+        pairs = apply(SegmentPairs, entries, row_starts)
     else:
         sums = bag_sums(table, indices, offsets, weights, sparse=sparse)
-        pairs = apply(FieldPairs, sums.view(-1, n_fields, n_outputs, k))
+        sums = _scaled(sums.view(-1, n_fields, n_outputs, k), scale)
+        pairs = apply(FieldPairs, sums)
     return _add_linear(pairs, linear, bias, indices, row_starts, weights, sparse)
 
 
@@ -139,6 +144,7 @@ def ffm_score(
     fields: Tensor | None = None,
     intra_field: bool = False,
     sparse: bool = False,
+    scale: Tensor | None = None,
 ) -> Tensor:
     """Score flat rows by a field-aware factorization machine over weighted bags.
 
@@ -146,7 +152,7 @@ def ffm_score(
     ----------
     table : Tensor of shape (n_features, n_outputs * n_fields * k)
         Factors, laid out [output][target field][k].
-    linear, bias, indices, weights, n_outputs, intra_field, sparse
+    linear, bias, indices, weights, n_outputs, intra_field, sparse, scale
         As in `fm_score`.
     offsets : Tensor of shape (n_rows * n_bags + 1,)
         Where each bag starts; the last entry is nnz.
@@ -169,12 +175,13 @@ def ffm_score(
         n_bags = n_fields
     shape = (n_outputs, n_fields, table.shape[1] // (n_outputs * n_fields))
     sums = bag_sums(table, indices, offsets, weights, sparse=sparse)
-    sums = sums.view(-1, n_bags, *shape)
+    sums = _scaled(sums.view(-1, n_bags, *shape), scale)
     pairs = apply(TransposedPairs, sums[:, :, :, :n_bags])
     if intra_field:
         entries = _own_field_entries(
             table, indices, offsets, weights, n_bags, shape, sparse
         )
+        entries = _scaled(entries, scale, offsets[::n_bags])
         inside = apply(SegmentPairs, entries, offsets)
         pairs = pairs + inside.view(-1, n_bags, n_outputs).sum(1)
     row_starts = offsets[::n_bags]
@@ -230,6 +237,20 @@ def coalesce_flat(
     summed = weights.new_zeros(unique.numel()).index_add(0, position, weights)
     counts = torch.bincount(unique // n_features, minlength=offsets.numel() - 1)
     return unique % n_features, starts(counts), summed
+
+
+def _scaled(
+    values: Tensor, scale: Tensor | None, row_starts: Tensor | None = None
+) -> Tensor:
+    """Multiply the last dimension by what the row of each value says.
+
+    The first dimension of the values is the rows, or with `row_starts` the entries.
+    """
+    if scale is None:
+        return values
+    if row_starts is not None:
+        scale = scale.index_select(0, bag_of_entry(row_starts))
+    return values * scale.view(len(scale), *(1,) * (values.ndim - 2), -1)
 
 
 def _entries(table: Tensor, indices: Tensor, weights: Tensor, sparse: bool) -> Tensor:

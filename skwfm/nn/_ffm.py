@@ -162,7 +162,13 @@ class WeightedFFM(FactorModule):
         return self.score_flat(labels, starts, values, n_bags)
 
     def score_flat(
-        self, indices: Tensor, offsets: Tensor, weights: Tensor, n_fields: int
+        self,
+        indices: Tensor,
+        offsets: Tensor,
+        weights: Tensor,
+        n_fields: int,
+        *,
+        scale: Tensor | None = None,
     ) -> Tensor:
         """Score flat rows; nothing is checked.
 
@@ -175,6 +181,8 @@ class WeightedFFM(FactorModule):
             Where each bag starts; the last entry is nnz.
         n_fields : int
             Bags per row, at most num_fields; bag m is field m.
+        scale : Tensor of shape (B, field_dim), optional
+            What each row multiplies the dimensions of its factors with: dropout.
 
         Returns
         -------
@@ -192,5 +200,6 @@ class WeightedFFM(FactorModule):
             n_outputs=self.num_outputs,
             intra_field=self.intra_field,
             sparse=self.sparse,
+            scale=scale,
         )
         return self._squeeze(scores)

@@ -101,7 +101,13 @@ class FactorModule(nn.Module):
         return *flat, offsets.shape[1]
 
     def score_flat(
-        self, indices: Tensor, offsets: Tensor, weights: Tensor, n_fields: int
+        self,
+        indices: Tensor,
+        offsets: Tensor,
+        weights: Tensor,
+        n_fields: int,
+        *,
+        scale: Tensor | None = None,
     ) -> Tensor:
         """Score flat rows; nothing is checked."""
         raise NotImplementedError
@@ -237,7 +243,13 @@ class WeightedFM(FactorModule):
         return self.score_flat(labels, starts, values, n_bags)
 
     def score_flat(
-        self, indices: Tensor, offsets: Tensor, weights: Tensor, n_fields: int
+        self,
+        indices: Tensor,
+        offsets: Tensor,
+        weights: Tensor,
+        n_fields: int,
+        *,
+        scale: Tensor | None = None,
     ) -> Tensor:
         """Score flat rows; nothing is checked.
 
@@ -250,6 +262,8 @@ class WeightedFM(FactorModule):
             Where each bag starts; the last entry is nnz.
         n_fields : int
             Bags per row.
+        scale : Tensor of shape (B, embedding_dim), optional
+            What each row multiplies the dimensions of its factors with: dropout.
 
         Returns
         -------
@@ -266,5 +280,6 @@ class WeightedFM(FactorModule):
             n_outputs=self.num_outputs,
             intra_field=self.intra_field,
             sparse=self.sparse,
+            scale=scale,
         )
         return self._squeeze(scores)
