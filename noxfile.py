@@ -14,11 +14,13 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
 
 CONSTRAINTS = ("-c", "constraints.txt")
-# The lower bounds of pyproject.toml, and the oldest pandas that goes with them.
+# The lower bounds of pyproject.toml, and the oldest frames that go with them.
 OLDEST = (
     "narwhals==2.0.1",
     "numpy==1.26.4",
     "pandas==2.2.0",
+    "polars==1.0.0",
+    "pyarrow==15.0.2",
     "scikit-learn==1.6.0",
     "scipy==1.11.4",
     "skorch==1.0.0",
