@@ -17,7 +17,9 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+import sklearn
 from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skwfm._attribution import fields_of, positions_of, unique_names
@@ -27,6 +29,7 @@ from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._growing import extended, grow_one, growing_error, placed, places_of
+from skwfm._validation import old_arrow_error
 
 __all__ = ["FieldTransformer", "make_field_transformer"]
 
@@ -36,6 +39,10 @@ def _force_int_remainder_cols() -> Any:
     parameters = inspect.signature(ColumnTransformer).parameters
     default = getattr(parameters.get("force_int_remainder_cols"), "default", False)
     return False if default is True else default
+
+
+# Before, scikit-learn does not select columns of Arrow tables.
+TAKES_ARROW = parse_version(sklearn.__version__) >= parse_version("1.7")
 
 
 class FieldTransformer(CallbackSupport, ColumnTransformer):
@@ -537,6 +544,8 @@ def make_field_transformer(
 def _checked_table(X: Any, **checks: Any) -> Any:
     """Return a data frame as it is, anything else as 2-D array or CSR."""
     if nw.dependencies.is_into_dataframe(X):
+        if not TAKES_ARROW and nw.dependencies.is_pyarrow_table(X):
+            raise TypeError(old_arrow_error(sklearn.__version__))
         return X
     dtype = None if hasattr(X, "__array__") or sp.issparse(X) else object
     return check_array(

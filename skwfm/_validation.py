@@ -98,6 +98,14 @@ def parts_error(parts: object, known: list[str]) -> str:
     return f"parts={shorten(parts)}: expected one or more different ones of {known}."
 
 
+def old_arrow_error(version: str) -> str:
+    """Word the error for an Arrow table that scikit-learn cannot take apart."""
+    return (
+        f"X is an Arrow table, of which scikit-learn {version} selects no columns. "
+        "Pass X.to_pandas() or polars.from_arrow(X), or take scikit-learn 1.7 or newer."
+    )
+
+
 def check_table_shape(shape: tuple[int, int], least_columns: int, name: str) -> None:
     """Raise when a table of raw cells has no row, or too few columns for `name`."""
     for size, least, what in (

@@ -26,10 +26,10 @@ from skwfm import (
     WeightedMultiLabelEncoder,
     make_field_transformer,
 )
+from skwfm._compose import TAKES_ARROW
 from skwfm._growing import appends_columns, extended, placed, places_of
 
 # ColumnTransformer of scikit-learn 1.6 takes no Arrow tables.
-TAKES_ARROW = hasattr(__import__("sklearn.utils").utils, "_dataframe")
 
 FIRST = pd.DataFrame(
     {

@@ -270,6 +270,8 @@ def test_the_penalty_goes_where_it_is_one():
     for name in ("Adam", "SGD", "RMSprop"):
         assert not resolve_solver(name).adds_penalty
     for solver in ("AdamW", "Adafactor", "Rprop", "LBFGS", Handing, LazyAdam):
+        if solver == "Adafactor" and solver not in OPTIMIZERS:
+            continue  # torch 2.5 brought it
         assert resolve_solver(solver).adds_penalty
     # No penalty that was not asked for.
     for solver in ("AdamW", Handing):

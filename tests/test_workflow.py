@@ -32,6 +32,7 @@ from skwfm import (
     WeightedFMRegressor,
     WeightedMultiLabelEncoder,
 )
+from skwfm._compose import TAKES_ARROW
 
 ALL = [
     WeightedFMRegressor,
@@ -354,6 +355,10 @@ def test_an_arrow_table_goes_straight_into_the_model():
     y = np.arange(30.0)
     expected = WeightedFMRegressor(random_state=0).fit(X, y).predict(X)
     table = pa.table({name: X[name].tolist() for name in X})
+    if not TAKES_ARROW:
+        with pytest.raises(TypeError, match="Arrow table, of which scikit-learn 1.6"):
+            WeightedFMRegressor().fit(table, y)
+        return
     estimator = WeightedFMRegressor(random_state=0).fit(table, y)
     assert_array_equal(estimator.predict(table), expected)
     twice = pa.table([["u"], ["v"]], names=["user", "user"])
