@@ -29,8 +29,6 @@ from skwfm import (
 from skwfm._compose import TAKES_ARROW
 from skwfm._growing import appends_columns, extended, placed, places_of
 
-# ColumnTransformer of scikit-learn 1.6 takes no Arrow tables.
-
 FIRST = pd.DataFrame(
     {
         "tags": [["b", "d"], ["d"], None],
