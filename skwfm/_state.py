@@ -211,14 +211,15 @@ class SolverState:
         state = start["state"] * seen.scale ** POWERS["state"]
         linear = start["linear_state"] * seen.scale ** POWERS["linear_state"]
         shape = (n_columns, length) if step == "adagrad_weight" else (n_columns,)
-        linear_state = np.full((n_columns, len(bias)), linear, dtype)
+        states, linear_states = np.zeros(shape, dtype), np.zeros((n_columns, len(bias)))
+        states[counts > 0], linear_states[counts > 0] = state, linear
         return cls(
             step,
             seed,
             counts=counts.astype(dtype),
-            state=np.full(shape, state, dtype),
-            linear_state=linear_state,
-            linear_z=np.zeros_like(linear_state) if step == "ftrl" else None,
+            state=states,
+            linear_state=linear_states.astype(dtype),
+            linear_z=np.zeros_like(linear_states, dtype) if step == "ftrl" else None,
             bias=np.concatenate([bias, np.full_like(bias, linear)]),
             seen=seen,
         )

@@ -264,7 +264,9 @@ class _Part:
         self.layout = layout
         scheme = layout.scheme(stream.loss.n_outputs)
         self.table = Table(scheme, len(labels), known.factors.dtype, stream.step)
-        self._draw(slice(None))
+        self.counts[:] = 0
+        if not compiled.available():
+            self.table.rows[:] = 0  # the slow steps look at all labels
         self._fill(known)
 
     @property
@@ -285,6 +287,7 @@ class _Part:
                 self._measure(float(targets[first]), float(squares[first]))
             options = stream.options(self.seen)
             size = min(self.seen.rows_to_change, largest, n_rows - first)
+            self._draw(self._untrained(first, size))
             loss, done = self._steps(arrays, options, first, size)
             total += loss / self.seen.scale**2
             rows = slice(first, first + done)
@@ -295,7 +298,7 @@ class _Part:
         return total / max(first, 1), first
 
     def _measure(self, target: float, square: float) -> None:
-        """Find the units from the rows so far and the next one; begin labels anew."""
+        """Find the units from the rows so far and the next one."""
         stream = self.stream
         self.seen = self.seen.measured(
             target, square, stream.loss, center=stream.params.fit_intercept
@@ -304,7 +307,13 @@ class _Part:
             self.is_new = True
             self.counts[:] = 0
             self._draw_bias()
-        self._draw(np.flatnonzero(self.counts == 0))
+
+    def _untrained(self, first: int, n_rows: int) -> Array:
+        """Return the labels of some rows that had no row before."""
+        start, end = self.X.indptr[[first, first + n_rows]]
+        found = np.zeros(len(self.labels), bool)
+        found[self.X.indices[start:end]] = True
+        return np.flatnonzero(found & (self.counts == 0))
 
     def _draw_bias(self) -> None:
         """Start from the mean, where the loss has one."""
@@ -319,8 +328,8 @@ class _Part:
         states = start_states(seen.mean_square)
         table.bias[n_outputs:] = states["linear_state"] * seen.scale**2
 
-    def _draw(self, which: Any) -> None:
-        """Give labels without a row their first factors and states."""
+    def _draw(self, which: Array) -> None:
+        """Give labels their first factors and states."""
         labels, scale = self.labels[which], self.seen.scale
         fresh = Table(
             self.table.scheme, len(labels), self.table.dtype, self.stream.step
@@ -342,22 +351,19 @@ class _Part:
 
     def _fill(self, known: Known) -> None:
         """Copy the labels that were trained, and the bias."""
-        table, unit = self.table, self.seen.unit
         trained = np.flatnonzero(self.state.counts[self.labels] > 0)
         labels = self.labels[trained]
-        for whole, part, by in self._parts(known, np.sqrt(unit), unit):
-            part[trained] = whole[labels] / table.dtype.type(by)
-        table.bias[:] = self.state.bias
+        for whole, part, by in self._parts(known):
+            part[trained] = whole[labels] if by == 1 else whole[labels] / by
+        self.table.bias[:] = self.state.bias
 
-    def _parts(
-        self, known: Known, by_factor: float, by_linear: float
-    ) -> list[tuple[Array, Array, float]]:
+    def _parts(self, known: Known) -> list[tuple[Array, Array, float]]:
         """Return (array of all columns, view of the table, unit) of every part."""
-        state = known.state
+        state, unit = known.state, self.seen.unit
         views = self.table.states(state.step)
         parts = [
-            (known.factors, self.table.factors, by_factor),
-            (known.linear, self.table.linear, by_linear),
+            (known.factors, self.table.factors, unit**0.5),
+            (known.linear, self.table.linear, unit),
             (state.counts, self.counts, 1.0),
         ]
         parts += [(getattr(state, name), view, 1.0) for name, view in views.items()]
@@ -371,10 +377,14 @@ class _Part:
         state = replace(self.state, bias=table.bias.copy(), seen=self.seen)
         trained = np.flatnonzero(self.counts > 0)
         labels = self.labels[trained]
-        for whole, part, by in self._parts(known, np.sqrt(unit), unit):
-            if self.is_new:
+        forgets = self.is_new and self.state.seen.n_rows > 0
+        for whole, part, by in self._parts(known):
+            if len(labels) == len(whole):
+                np.multiply(part, by, out=whole)
+                continue
+            if forgets:
                 whole[:] = 0
-            whole[labels] = part[trained] * table.dtype.type(by)
+            whole[labels] = part[trained] if by == 1 else part[trained] * by
         return known._replace(bias=bias, state=state)
 
     def _steps(
@@ -382,8 +392,10 @@ class _Part:
     ) -> tuple[float, int]:
         if not compiled.available():
             return self._slow_steps(arrays, options, first, n_rows)
-        counts = np.bincount(self.X.indices, minlength=len(self.labels))
-        threads = Threads.of(self.stream.n_threads, counts.astype(np.int32), n_rows)
+        threads = Threads()
+        if self.stream.n_threads > 1:
+            counts = np.bincount(self.X.indices, minlength=len(self.labels))
+            threads = Threads.of(self.stream.n_threads, counts.astype(np.int32), n_rows)
         return compiled.train(
             self.table,
             Rows.of(self.X),
