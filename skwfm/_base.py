@@ -290,6 +290,8 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         """Learn columns and target; return the rows of positive weight."""
         matrix, y, dtype = self._learn_input(X, y, go_on=known is not None)
         loss, values = self._learn_target(y, classes)
+        if known is not None:
+            val.check_same_loss(loss.name, known.state.loss)
         weights = self._row_weights(sample_weight, matrix, values)
         used = weights > 0
         if not used.all():
@@ -302,7 +304,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
     def _known(self) -> Known:
         """Return the fitted parameters, to go on from."""
         val.check_same_factors(self.n_factors, self.factors_.shape[-1])
-        state = val.check_solver_state(self.solver_state_)
+        state = val.check_solver_state(getattr(self, "solver_state_", None))
         factors, linear, _ = self._parameters()
         bias = np.atleast_1d(np.asarray(self.intercept_, np.float64))
         return Known(factors, linear, bias, state)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from skwfm._kernels.compiled import Table
+from skwfm._kernels.compiled import Options, Table
 from skwfm._losses import Loss
 from skwfm._solvers import start_states
 
@@ -32,6 +32,8 @@ MEAN_SQUARES = (1e-30, 1e30)
 # A state is a sum of squared gradients, or of gradients: by which powers of the scale
 # of the target it differs from that of `fit`.
 POWERS = {"state": 3, "linear_state": 2, "linear_z": 1}
+# Less than this is no size of a target: its square is near the least float64.
+NOTHING = 1e-100
 # So many rows of a new stream only find out the units; then learning starts again.
 WARM_UP = 16
 # So many targets give the deviation of a robust loss.
@@ -39,7 +41,7 @@ FIRST = 64
 
 
 def unit_of(size: float) -> float:
-    """Return the power of 4 at or below a size, 1 for 0.
+    """Return the power of 4 at or below a size, 1 for next to nothing.
 
     Examples
     --------
@@ -47,7 +49,7 @@ def unit_of(size: float) -> float:
     >>> unit_of(3.0), unit_of(-70.0), unit_of(0.0)
     (1.0, 64.0, 1.0)
     """
-    if size == 0:
+    if abs(size) < NOTHING:
         return 1.0
     _, exponent = np.frexp(abs(size))
     return float(4.0 ** ((int(exponent) - 1) // 2))
@@ -68,6 +70,8 @@ class Seen:
     weight: float
     """Divides the weights of rows."""
     n_rows: int = 0
+    weights: float = 0.0
+    """Sum of the weights of the rows, as they were given."""
     squares: float = 0.0
     """Sum of the squared norms of the rows."""
     total: float = 0.0
@@ -96,6 +100,7 @@ class Seen:
             unit,
             weight,
             n_rows,
+            weights=n_rows * weight,
             squares=n_rows * mean_square,
             total_squares=n_rows * scale**2,
             mean_square=mean_square,
@@ -123,11 +128,17 @@ class Seen:
         """Rows until the units change, at least 1."""
         return (1 << int(self.n_rows).bit_length()) - self.n_rows
 
-    def plus(self, targets: Array, squares: Array) -> Seen:
+    def coded(self, y: Array) -> Array:
+        """Return targets t."""
+        return (y - self.shift) / self.unit
+
+    def plus(self, y: Array, weights: Array, squares: Array) -> Seen:
         """Count rows; sums from left to right do not depend on the parts."""
+        targets = self.coded(y)
         return replace(
             self,
             n_rows=self.n_rows + len(targets),
+            weights=_sum_from(self.weights, weights),
             squares=_sum_from(self.squares, squares),
             total=_sum_from(self.total, targets),
             total_squares=_sum_from(self.total_squares, targets * targets),
@@ -139,19 +150,21 @@ class Seen:
             return self.first
         return (*self.first, *targets[: FIRST - len(self.first)].tolist())
 
-    def measured(self, target: float, square: float, loss: Loss, center: bool) -> Seen:
+    def measured(
+        self, y: Array, weights: Array, squares: Array, *, loss: Loss, center: bool
+    ) -> Seen:
         """Return the same with the units that the next row gives in force.
 
         Parameters
         ----------
-        target, square : float
+        y, weights, squares : arrays of shape (1,)
             Of the next row.
         loss : Loss
             Scales the targets, or not.
         center : bool
             The scale is that about the mean, not about 0.
         """
-        after = self.plus(np.array([target]), np.array([square]))
+        after = self.plus(y, weights, squares)
         mean_square = after.squares / after.n_rows
         mean_square = float(np.clip(mean_square, *MEAN_SQUARES)) if mean_square else 1.0
         mean, scale = after.total / after.n_rows, 1.0
@@ -163,7 +176,25 @@ class Seen:
             variance = after.total_squares / after.n_rows - (mean**2 if center else 0.0)
             scale = float(np.sqrt(max(variance, 0.0)))
         scale = scale or self.scale
-        return replace(self, mean_square=mean_square, mean=mean, scale=scale)
+        seen = replace(self, mean_square=mean_square, mean=mean, scale=scale)
+        if not self.starts_again:
+            return seen
+        weight = after.weights / after.n_rows
+        unit = unit_of(scale * self.unit) if loss.is_scaled else 1.0
+        return replace(seen, weight=weight).in_unit(unit)
+
+    def in_unit(self, unit: float) -> Seen:
+        """Return the same with another unit of y."""
+        by, first = self.unit / unit, self.first
+        return replace(
+            self,
+            unit=unit,
+            total=self.total * by,
+            total_squares=self.total_squares * by**2,
+            first=None if first is None else tuple(t * by for t in first),
+            mean=self.mean * by,
+            scale=self.scale * by,
+        )
 
 
 def _sum_from(start: float, values: Array) -> float:
@@ -175,8 +206,9 @@ def _sum_from(start: float, values: Array) -> float:
 class SolverState:
     """What an online solver keeps beside the parameters, in units of t."""
 
+    loss: str
     step: str
-    """As in the core's `Options`."""
+    """Both as in the core's `Options`."""
     seed: int
     """Decides the first factors of every label."""
     counts: Array
@@ -193,13 +225,20 @@ class SolverState:
 
     @classmethod
     def begun(
-        cls, step: str, seed: int, counts: Array, length: int, bias: Array, seen: Seen
+        cls,
+        loss: str,
+        step: str,
+        seed: int,
+        counts: Array,
+        length: int,
+        bias: Array,
+        seen: Seen,
     ) -> SolverState:
         """Return the state of steps that begin.
 
         Parameters
         ----------
-        step, seed, counts, seen
+        loss, step, seed, counts, seen
             As the fields.
         length : int
             Numbers in a label's vector.
@@ -214,6 +253,7 @@ class SolverState:
         states, linear_states = np.zeros(shape, dtype), np.zeros((n_columns, len(bias)))
         states[counts > 0], linear_states[counts > 0] = state, linear
         return cls(
+            loss,
             step,
             seed,
             counts=counts.astype(dtype),
@@ -226,20 +266,26 @@ class SolverState:
 
     @classmethod
     def of_table(
-        cls, table: Table, step: str, seed: int, counts: Array, seen: Seen
+        cls, table: Table, options: Options, seed: int, counts: Array, seen: Seen
     ) -> SolverState:
         """Copy what a table holds after training in units of ``t / scale``."""
         scale, n_outputs = seen.scale, table.scheme.n_outputs
         bias = table.bias.copy()
         bias[:n_outputs] *= scale
         bias[n_outputs:] *= scale ** POWERS["linear_state"]
-        views = table.states(step)
+        views = table.states(options.step)
         parts: dict[str, Any] = {
             name: view * scale ** POWERS[name] for name, view in views.items()
         }
         parts.setdefault("linear_z", None)
         return cls(
-            step, seed, counts.astype(table.dtype), **parts, bias=bias, seen=seen
+            options.loss,
+            options.step,
+            seed,
+            counts.astype(table.dtype),
+            **parts,
+            bias=bias,
+            seen=seen,
         )
 
     @property

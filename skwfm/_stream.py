@@ -92,6 +92,7 @@ class Stream:
         first = () if self.loss.is_robust else None
         length = self.layout.values_per_label * n_outputs
         state = SolverState.begun(
+            self.loss.name,
             self.step,
             seed,
             counts=np.zeros(n_columns),
@@ -131,7 +132,8 @@ class Stream:
         if not compiled.available():
             own = (start * seen.scale).astype(factors.dtype)
             length = factors.shape[1]
-            return SolverState.begun(self.step, seed, counts, length, own, seen)
+            how = self.loss.name, self.step
+            return SolverState.begun(*how, seed, counts, length, own, seen)
         scheme = self.layout.scheme(self.loss.n_outputs)
         table = Table(scheme, len(factors), factors.dtype, self.step)
         states = start_states(seen.mean_square)
@@ -152,7 +154,7 @@ class Stream:
             compiled.train(
                 table, rows, targets, own_weights, options, first=first, n_rows=size
             )
-        return SolverState.of_table(table, self.step, seed, counts, seen)
+        return SolverState.of_table(table, options, seed, counts, seen)
 
     def resumed(self, known: Known) -> Known:
         """Return the same model with a state of this kind of step."""
@@ -160,6 +162,7 @@ class Stream:
         if state.step == self.step:
             return known
         begun = SolverState.begun(
+            state.loss,
             self.step,
             state.seed,
             state.counts,
@@ -192,8 +195,9 @@ class Stream:
         """
         known = known.grown(X.shape[1])
         labels, inner = _labels_of(X)
-        part = _Part(self, known, labels, inner.astype(known.factors.dtype, copy=False))
-        loss, n_rows = part.learn(y, weights)
+        inner = inner.astype(known.factors.dtype, copy=False)
+        part = _Part(self, known, labels, inner, y, weights)
+        loss, n_rows = part.learn()
         return Learned(part.merged(known), loss, n_rows)
 
     def options(self, seen: Seen) -> Options:
@@ -255,8 +259,17 @@ def _labels_of(X: Any) -> tuple[Array, Any]:
 class _Part:
     """The labels of one chunk of rows, on their way."""
 
-    def __init__(self, stream: Stream, known: Known, labels: Array, X: Any) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        known: Known,
+        labels: Array,
+        X: Any,
+        y: Array,
+        weights: Array,
+    ) -> None:
         self.stream, self.labels, self.X = stream, labels, X
+        self.y, self.weights, self.squares = y, weights, row_norms(X, squared=True)
         self.state, self.seen = known.state, known.state.seen
         # Whether learning started again: then only labels of the part are trained.
         self.is_new = False
@@ -274,34 +287,44 @@ class _Part:
         """Rows with each label so far: a view of the table."""
         return self.table.rows[:, self.table.places[4]]
 
-    def learn(self, y: Array, weights: Array) -> tuple[float, int]:
+    def learn(self) -> tuple[float, int]:
         """Take a step per row; return the mean loss before each, and the rows taken."""
-        stream, dtype, n_rows = self.stream, self.table.dtype, len(y)
-        targets = (y - self.seen.shift) / self.seen.unit
-        squares = row_norms(self.X, squared=True)
-        arrays = targets.astype(dtype), (weights / self.seen.weight).astype(dtype)
+        stream, n_rows = self.stream, len(self.y)
+        arrays = self._arrays()
         largest = chunk_rows(int(self.X.nnz / n_rows * self.table.scheme.length))
         total, first = 0.0, 0
         while first < n_rows:
             if self.seen.changes_units:
-                self._measure(float(targets[first]), float(squares[first]))
+                self._measure(first)
+                arrays = self._arrays()
             options = stream.options(self.seen)
             size = min(self.seen.rows_to_change, largest, n_rows - first)
             self._draw(self._untrained(first, size))
             loss, done = self._steps(arrays, options, first, size)
             total += loss / self.seen.scale**2
             rows = slice(first, first + done)
-            self.seen = self.seen.plus(targets[rows], squares[rows])
+            self.seen = self.seen.plus(*self._given(rows))
             first += done
             if done < size:
                 break
         return total / max(first, 1), first
 
-    def _measure(self, target: float, square: float) -> None:
+    def _given(self, rows: slice) -> tuple[Array, Array, Array]:
+        return self.y[rows], self.weights[rows], self.squares[rows]
+
+    def _arrays(self) -> tuple[Array, Array]:
+        """Return targets and weights in the units of the core."""
+        dtype = self.table.dtype
+        weights = self.weights / self.seen.weight
+        with np.errstate(over="ignore"):  # the core finds what is not finite
+            return self.seen.coded(self.y).astype(dtype), weights.astype(dtype)
+
+    def _measure(self, row: int) -> None:
         """Find the units from the rows so far and the next one."""
-        stream = self.stream
         self.seen = self.seen.measured(
-            target, square, stream.loss, center=stream.params.fit_intercept
+            *self._given(slice(row, row + 1)),
+            loss=self.stream.loss,
+            center=self.stream.params.fit_intercept,
         )
         if self.seen.starts_again:
             self.is_new = True

@@ -228,7 +228,7 @@ def _train_online(
         len(train),
         mean_square,
     )
-    state = SolverState.of_table(table, options.step, seed, counts, seen)
+    state = SolverState.of_table(table, options, seed, counts, seen)
     factors, linear = table.compact()
     bias = table.bias[: scheme.n_outputs]
     return Fitted(

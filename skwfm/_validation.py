@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import column_or_1d
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
@@ -357,7 +357,8 @@ def check_counts(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if y.min(initial=0) < 0:
         row = int(np.argmax(y < 0))
         raise ValueError(
-            f"y, row {row}: got {y[row]!r}, expected a value >= 0 with loss='poisson'."
+            f"y, row {row}: got {float(y[row])!r}, expected a value >= 0 with "
+            "loss='poisson'."
         )
     if not y.any():
         raise ValueError("y holds zeros only, expected a positive sum with 'poisson'.")
@@ -470,10 +471,19 @@ def check_solver_state(state: Any) -> Any:
     """Return what training may go on with; models of an epoch do not have it."""
     if state is None:
         raise ValueError(
-            "This is the model of an epoch as a callback got it, which cannot go on "
-            "training. Call fit with warm_start=False, or go on from the whole fit."
+            "This model cannot go on training: it is that of an epoch as a callback "
+            "got it, or has lost its solver_state_. Call fit with warm_start=False."
         )
     return state
+
+
+def check_same_loss(loss: str, fitted: str) -> None:
+    """Raise when a model shall go on with another loss."""
+    if loss != fitted:
+        raise ValueError(
+            f"The loss is {loss!r}, but the model to go on from has {fitted!r}. Call "
+            "fit with warm_start=False, or clone the estimator, to start anew."
+        )
 
 
 def check_same_factors(n_factors: int, fitted: int) -> None:
@@ -502,6 +512,7 @@ def check_stream_classes(classes: Any, fitted: Any) -> Any:
         return fitted
     classes = column_or_1d(classes)
     check_label_kinds(classes)
+    assert_all_finite(classes, input_name="classes")
     classes = np.unique(classes)
     check_two_classes(classes)
     if fitted is not None and not np.array_equal(classes, fitted):

@@ -232,16 +232,18 @@ def test_seen_gives_what_a_fit_standardises_by(loss, center):
     rng = np.random.default_rng(0)
     targets, squares = rng.normal(3, 2, 50), rng.uniform(1, 2, 50)
     seen = Seen(0.0, 1.0, 1.0, first=() if loss.is_robust else None)
+    weights = np.ones(50)
     for part in (slice(0, 1), slice(1, 30), slice(30, 49)):
-        seen = seen.plus(targets[part], squares[part])
-    got = seen.measured(targets[49], squares[49], loss, center)
+        seen = seen.plus(targets[part], weights[part], squares[part])
+    last = targets[49:], weights[49:], squares[49:]
+    got = seen.measured(*last, loss=loss, center=center)
     expected = loss.encode(targets, np.ones(50), center=center)
     assert got.scale == pytest.approx(expected.scale)
     assert not center or got.mean == pytest.approx(expected.shift)
     assert got.mean_square == pytest.approx(squares.mean())
     assert (got.n_rows, got.total) == (seen.n_rows, seen.total)
-    plain = Seen(0.0, 1.0, 1.0).plus(targets, squares)
-    assert plain.measured(1.0, 1.0, Poisson(), center).scale == 1
+    plain = Seen(0.0, 1.0, 1.0).plus(targets, weights, squares)
+    assert plain.measured(*last, loss=Poisson(), center=center).scale == 1
 
 
 def test_units_change_at_powers_of_two():
@@ -251,17 +253,43 @@ def test_units_change_at_powers_of_two():
         left = seen.rows_to_change
         if seen.changes_units:
             changes.append((seen.n_rows, seen.starts_again))
-        seen = seen.plus(row, row)
+        seen = seen.plus(row, row, row)
         assert (seen.n_rows & (seen.n_rows - 1) == 0) == (left == 1)
     assert changes == [(0, True), (1, True), (2, True), (4, True), (8, True),
                        (16, True), (32, False)]  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [1e-300, 0.3, 1.0, 3.99, 4.0, 1e300])
+@pytest.mark.parametrize("size", [1e-99, 0.3, 1.0, 3.99, 4.0, 1e300])
 def test_unit_is_a_power_of_four(size):
     unit = unit_of(size)
     assert unit <= size < 4 * unit
     assert np.sqrt(unit) ** 2 == unit and np.frexp(np.sqrt(unit))[0] == 0.5
+
+
+@pytest.mark.parametrize("first", [0.0, 1e-20, -1e12])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e20])
+def test_the_first_target_need_not_be_of_the_size_of_the_others(first, scale):
+    X, score = draw(dtype=np.float32)
+    y = scale * score
+    base = fed(made(WeightedFMRegressor), X, y).predict(X)
+    y[0] = scale * first
+    assert np.isfinite(base).all()
+    odd = fed(made(WeightedFMRegressor), X, y, [1, 30])
+    assert np.isfinite(odd.predict(X)).all()
+    if abs(first) < 1:
+        assert np.median(np.abs(odd.predict(X) - base)) < 0.3 * y[1:].std()
+
+
+@pytest.mark.parametrize("first", [1e-300, 1e-9, 1e9])
+def test_the_first_weight_need_not_be_of_the_size_of_the_others(first):
+    X, score = draw()
+    weights = np.ones(len(score))
+    base = fed(made(WeightedFMRegressor), X, score, (), weights).predict(X)
+    weights[0] = first
+    odd = fed(made(WeightedFMRegressor), X, score, [1, 30], weights)
+    assert np.isfinite(odd.predict(X)).all()
+    if first < 1:
+        assert np.median(np.abs(odd.predict(X) - base)) < 0.3 * score.std()
 
 
 @pytest.mark.parametrize("y", [0.0, 5.0])
@@ -464,6 +492,8 @@ def test_classes_are_those_of_the_first_call(estimator_class):
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         estimator.partial_fit(X, y)
     assert not hasattr(estimator, "classes_")
+    with pytest.raises(ValueError, match="classes contains NaN"):
+        estimator.partial_fit(X, y, classes=[0, np.nan])
     with pytest.raises(ValueError, match="y, row 1: got class 'b', expected one of"):
         estimator.partial_fit(X[:2], ["a", "b"], classes=["a", "c"])
     one = np.flatnonzero(y == 1)
@@ -598,6 +628,29 @@ def test_ftrl_goes_on_from_coefficients_of_another_solver():
     assert_allclose(estimator.coef_, before, atol=0.1 * np.abs(before).max())
     estimator.set_params(solver="sgd", learning_rate=0.01).partial_fit(X[:1], score[:1])
     assert_allclose(estimator.coef_, before, atol=0.1 * np.abs(before).max())
+
+
+def test_another_loss_is_refused():
+    X, score = draw()
+    y = np.abs(score)
+    estimator = fed(made(WeightedFMRegressor, warm_start=True), X, y)
+    before = estimator.predict(X)
+    estimator.loss = "poisson"
+    for go_on in (estimator.partial_fit, estimator.fit):
+        with pytest.raises(ValueError, match="loss is 'poisson', but .* 'squared'"):
+            go_on(X, y)
+    estimator.loss = "squared_error"
+    assert_array_equal(estimator.predict(X), before)
+
+
+def test_without_a_state_there_is_no_going_on():
+    X, score = draw()
+    estimator = made(WeightedFMRegressor).fit(X, score)
+    before = estimator.predict(X)
+    del estimator.solver_state_
+    with pytest.raises(ValueError, match="cannot go on training.*solver_state_"):
+        estimator.partial_fit(X, score)
+    assert_array_equal(estimator.predict(X), before)
 
 
 def test_fit_begins_anew():
