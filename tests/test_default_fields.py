@@ -210,8 +210,8 @@ def frames():
     yield FRAME.assign(seen=FRAME["seen"].dt.tz_localize("Europe/Paris"))
     yield FRAME.assign(seen=FRAME["seen"].astype("timestamp[us][pyarrow]"))
     yield FRAME.assign(seen=FRAME["seen"].dt.date)
-    yield pl.DataFrame(FRAME.to_dict("list"))
-    yield pl.DataFrame(FRAME.to_dict("list")).with_columns(pl.col("seen").cast(pl.Date))
+    yield pl.from_pandas(FRAME)
+    yield pl.from_pandas(FRAME).with_columns(pl.col("seen").cast(pl.Date))
 
 
 def test_an_estimator_takes_frames_of_all_kinds_of_columns():

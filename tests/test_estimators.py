@@ -857,9 +857,8 @@ def test_slices_of_predict_are_bounded_by_their_entries(monkeypatch, intra_field
 
 def test_many_single_columns_need_no_bag_each():
     # 200,000 fields of one column: a bag per field and row would be 8 GB.
-    rng = np.random.default_rng(0)
-    X = sp.random_array((5000, 200_000), density=2e-5, rng=rng, format="csr")
-    y = rng.normal(size=5000)
+    X = sp.random(5000, 200_000, density=2e-5, format="csr", random_state=0)
+    y = np.random.default_rng(0).normal(size=5000)
     with pytest.warns(FieldMapWarning):
         estimator = WeightedFMRegressor(2, max_iter=1, random_state=0).fit(X, y)
     assert np.isfinite(estimator.predict(X)).all()
