@@ -387,7 +387,7 @@ def _space() -> str:
         f"{', '.join(less)}), learning_rate {rates}, l2_linear {L2_LINEAR[0]} to "
         f"{L2_LINEAR[1]:.0f}, l2_factors {L2_FACTORS[0]} to {L2_FACTORS[1]:.0f}, "
         f"init_scale {INIT_SCALE[0]} to {INIT_SCALE[1]}, max_iter {EPOCHS[0]} to "
-        f"{EPOCHS[1]}; early stopping and the solver at even odds, but adam a quarter "
+        f"{EPOCHS[1]}; early stopping and the solver at even odds, but adam a tenth "
         "above 10,000 rows and adagrad alone on `A` and `digits`."
     )
 
