@@ -142,6 +142,8 @@ def run_task(
         if (*key, DEFAULT, None) not in known:
             estimator = OURS[model, spec.metric](random_state=repeat)
             yield Run(*key, DEFAULT, None, None, *_scored(estimator, task, spec))
+        if (*key, TUNED, None) in known:
+            continue
         trials = []
         for trial in range(n_trials):
             run = known.get((*key, TRIAL, trial))
@@ -149,7 +151,7 @@ def run_task(
                 run = _trial(key, trial, task, splits)
                 yield run
             trials.append(run)
-        if trials and (*key, TUNED, None) not in known:
+        if trials:
             best = min(trials, key=lambda run: run.valid)
             estimator = OURS[model, spec.metric](random_state=repeat, **best.params())
             scored = _scored(estimator, task, spec)
@@ -238,44 +240,38 @@ def summary(runs: Sequence[Run]) -> pd.DataFrame:
     relative to the tuned mean.
     """
     table = pd.DataFrame(runs)
-    scored = table[table["step"] != TRIAL]
-    rows = []
-    for (problem, model), part in scored[scored["step"] == DEFAULT].groupby(
-        ["problem", "model"], sort=False
-    ):
-        of = scored[scored["problem"] == problem]
-        tests = {
-            step: _by_repeat(of[of["step"] == step], model)
-            for step in (DEFAULT, TUNED, LINEAR, BOOSTING)
-        }
-        # The repeats that have both.
-        gaps = (tests[DEFAULT] - tests[TUNED]).dropna()
-        means = {step: values.mean() for step, values in tests.items()}
-        tuned = tests[TUNED].loc[gaps.index].mean()
-        rows.append(
-            {
-                "problem": problem,
-                "model": model,
-                **means,
-                "gap": gaps.mean() / tuned,
-                "gap_error": gaps.sem() / tuned if len(gaps) > 1 else np.nan,
-                "repeats": len(gaps),
-                "cpu_seconds": part["cpu_seconds"].median(),
-            }
-        )
-    return pd.DataFrame(rows)
+    cases = table.loc[table["step"] == DEFAULT, ["problem", "model"]].drop_duplicates()
+    return pd.DataFrame(
+        [_summary_row(table, *case) for case in cases.itertuples(index=False)]
+    )
 
 
-def _by_repeat(runs: pd.DataFrame, model: str) -> pd.Series:
-    """Return the test metric by repeat; of ours that of one model."""
-    ours = runs["step"].isin([DEFAULT, TUNED])
-    return runs[~ours | (runs["model"] == model)].set_index("repeat")["test"]
+def _summary_row(table: pd.DataFrame, problem: str, model: str) -> dict[str, Any]:
+    of = table[table["problem"] == problem]
+    of = of[(of["model"] == model) | of["step"].isin([LINEAR, BOOSTING])]
+    steps = {step: of[of["step"] == step].set_index("repeat") for step in STEPS}
+    tests = {step: part["test"] for step, part in steps.items() if step != TRIAL}
+    both = tests[DEFAULT].index.intersection(tests[TUNED].index)
+    if len(both):
+        tests = {step: test[test.index.isin(both)] for step, test in tests.items()}
+    gaps, tuned = tests[DEFAULT] - tests[TUNED], tests[TUNED].mean()
+    return {
+        "problem": problem,
+        "model": model,
+        **{step: test.mean() for step, test in tests.items()},
+        "gap": gaps.mean() / tuned,
+        "gap_error": gaps.sem() / tuned if len(gaps) > 1 else np.nan,
+        "repeats": len(both),
+        "trials": int(steps[TRIAL].index.value_counts().reindex(both).min())
+        if len(both)
+        else 0,
+        "cpu_seconds": steps[DEFAULT]["cpu_seconds"].median(),
+    }
 
 
 def markdown(runs: Sequence[Run]) -> str:
     """Return the tables and where the run was made."""
     table = summary(runs)
-    n_trials = len({run.trial for run in runs if run.step == TRIAL})
     met = table["gap"] <= GOAL
     missed = [f"{row.problem} ({row.model})" for row in table[~met].itertuples()]
     names = {
@@ -285,8 +281,9 @@ def markdown(runs: Sequence[Run]) -> str:
     text = [
         "# Defaults",
         "",
-        "The default estimators beside the same ones tuned by "
-        f"{n_trials} random trials, mean metric on the test rows over the repeats. "
+        "The default estimators beside the same ones tuned by random trials, mean "
+        "metric on the test rows over the repeats that have both; their number, and "
+        "that of the trials of each. "
         "Gap: default over tuned, less 1, ± the standard error of the mean paired "
         "difference. Linear: Ridge or LogisticRegression on the same fields, its "
         "penalty chosen from eight. Boosting: HistGradientBoosting with its defaults "
@@ -327,6 +324,7 @@ def _main_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             "linear": _number(row[LINEAR]),
             "boosting": _number(row[BOOSTING]),
             "repeats": str(row["repeats"]),
+            "trials": str(row["trials"]),
             "CPU s": f"{row['cpu_seconds']:.2f}",
         }
         for row in table.to_dict("records")
