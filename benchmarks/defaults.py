@@ -254,6 +254,7 @@ def _summary_row(table: pd.DataFrame, problem: str, model: str) -> dict[str, Any
     both = tests[DEFAULT].index.intersection(tests[TUNED].index)
     if len(both):
         tests = {step: test[test.index.isin(both)] for step, test in tests.items()}
+    n_trials = steps[TRIAL].index.value_counts().reindex(both, fill_value=0)
     gaps, tuned = tests[DEFAULT] - tests[TUNED], tests[TUNED].mean()
     return {
         "problem": problem,
@@ -262,9 +263,7 @@ def _summary_row(table: pd.DataFrame, problem: str, model: str) -> dict[str, Any
         "gap": gaps.mean() / tuned,
         "gap_error": gaps.sem() / tuned if len(gaps) > 1 else np.nan,
         "repeats": len(both),
-        "trials": int(steps[TRIAL].index.value_counts().reindex(both).min())
-        if len(both)
-        else 0,
+        "trials": n_trials.min() if len(both) else 0,
         "cpu_seconds": steps[DEFAULT]["cpu_seconds"].median(),
     }
 
@@ -423,10 +422,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Run]:
     path = None if output is None else output / "defaults.csv"
     runs = [] if path is None else read(path)
     if options.again:
+        asked = set(_tasks(options))
         runs = [
             run
             for run in runs
-            if run.problem not in options.problems or run.step not in options.again
+            if (run.problem, run.repeat) not in asked or run.step not in options.again
         ]
         if path is not None:
             write(runs, path)
