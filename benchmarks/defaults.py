@@ -299,6 +299,8 @@ def markdown(runs: Sequence[Run]) -> str:
             for name, (about, metric) in names.items()
         ],
         "",
+        "FFM is left out on the tables of many numbers or classes, where it is slow.",
+        "",
         "What tuning chose: median over the repeats (least to most), counts of solvers "
         "and of early stopping.",
         "",
