@@ -20,6 +20,7 @@ def _module(name):
 
 defaults = _module("defaults")
 problems = _module("problems")
+table = _module("defaults_table")
 tasks = _module("tasks")
 
 
@@ -29,8 +30,8 @@ def _quick(output, *arguments):
 
 def _write(folder, **tables):
     folder.mkdir()
-    for name, table in tables.items():
-        pd.DataFrame(table).to_csv(folder / f"{name}.csv", index=False)
+    for name, columns in tables.items():
+        pd.DataFrame(columns).to_csv(folder / f"{name}.csv", index=False)
 
 
 def _keys(runs):
@@ -56,7 +57,7 @@ def test_quick_run_writes_every_fit_and_the_tables(tmp_path, capsys):
         assert (run.valid is None) == (run.step not in ("trial", "tuned"))
         assert (run.test is None) == (run.step == "trial")
         assert math.isfinite(run.valid if run.test is None else run.test)
-    assert defaults.read(tmp_path / "defaults.csv") == runs
+    assert table.read(tmp_path / "defaults.csv") == runs
     report = (tmp_path / "defaults.md").read_text(encoding="utf-8")
     assert report in capsys.readouterr().out
     assert "| diabetes | FFM | " in report and " | 1 | 2 | " in report
@@ -66,7 +67,7 @@ def test_a_cut_run_goes_on(tmp_path, monkeypatch):
     arguments = ["--trials", "2", "--problems", "diabetes"]
     whole = _quick(tmp_path / "whole", *arguments)
     path = tmp_path / "cut" / "defaults.csv"
-    defaults.write(whole[:3], path)
+    table.write(whole[:3], path)
     again = _quick(tmp_path / "cut", *arguments)
     assert _keys(again) == _keys(whole)
     assert [run[5:7] for run in again] == [run[5:7] for run in whole]
@@ -177,7 +178,7 @@ def test_data_in_a_folder(tmp_path):
 
 def test_a_gap_is_paired_over_the_repeats_that_have_both():
     def run(repeat, model, step, test):
-        return defaults.Run("films", repeat, model, step, None, None, test, 1.0)
+        return table.Run("films", repeat, model, step, None, None, test, 1.0)
 
     runs = [
         run(0, "FM", "default", 1.1),
@@ -187,7 +188,7 @@ def test_a_gap_is_paired_over_the_repeats_that_have_both():
         run(2, "FM", "default", 9.0),
         run(0, "Ridge", "linear", 2.0),
     ]
-    (row,) = defaults.summary(runs).to_dict("records")
+    (row,) = table.summary(runs).to_dict("records")
     assert row["gap"] == pytest.approx(0.1)
     assert row["gap_error"] == pytest.approx(0.05)
     assert row["repeats"] == 2
@@ -195,10 +196,7 @@ def test_a_gap_is_paired_over_the_repeats_that_have_both():
 
 
 def test_the_report_is_that_of_the_committed_fits():
-    runs = defaults.read(defaults.RESULTS / "defaults.csv")
+    runs = table.read(defaults.RESULTS / "defaults.csv")
     report = (defaults.RESULTS / "defaults.md").read_text(encoding="utf-8")
-    for table in (
-        defaults._main_rows(defaults.summary(runs)),
-        defaults._chosen_rows(runs),
-    ):
-        assert all(line in report for line in defaults._lines(table))
+    for rows in (table.main_rows(table.summary(runs)), table.chosen_rows(runs)):
+        assert all(line in report for line in table.lines(rows))
