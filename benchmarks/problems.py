@@ -18,10 +18,19 @@ import pandas as pd
 from sklearn.model_selection import KFold, train_test_split
 from sklearn.preprocessing import OneHotEncoder
 
+from benchmarks import shelves
 from skwfm import FieldTransformer, WeightedMultiLabelEncoder
 from skwfm.datasets import load_movielens, load_movies
 
-__all__ = ["Problem", "fetch_ml100k", "films", "ml100k", "movielens"]
+__all__ = [
+    "Problem",
+    "fetch_ml100k",
+    "films",
+    "goodbooks",
+    "latest_small",
+    "ml100k",
+    "movielens",
+]
 
 CACHE = Path(__file__).parent / "cache"
 # RecBole brings the complete ML-100K, in the order of the original file.
@@ -106,6 +115,42 @@ def films(fold: int = 0, *, seed: int = 0) -> Problem:
 def movielens(seed: int = 0) -> Problem:
     """Return the ratings of the demo, a random fifth as test; y is 0.5 to 5 stars."""
     train, test = train_test_split(load_movielens(), test_size=0.2, random_state=seed)
+    transformer = _encoder(["user", "film", "year"], ["genres"], normalize="sqrt")
+    return _problem(train, test, "rating", transformer)
+
+
+def goodbooks(folder: Path, seed: int = 0) -> Problem:
+    """Return the ratings of goodbooks-10k in a folder, a random fifth as test."""
+    ratings, books = shelves.read(folder)
+    data = pd.DataFrame(
+        {
+            "user": ratings["user_id"].astype(str),
+            "book": ratings["book_id"].astype(str),
+            "authors": ratings["book_id"].map(books["authors"].str.split(", ")),
+            "rating": ratings["rating"],
+        }
+    )
+    train, test = train_test_split(data, test_size=0.2, random_state=seed)
+    transformer = _encoder(["user", "book"], ["authors"], normalize="sqrt")
+    return _problem(train, test, "rating", transformer)
+
+
+def latest_small(folder: Path, seed: int = 0) -> Problem:
+    """Return MovieLens latest-small in a folder, a random fifth as test."""
+    ratings, films = (
+        pd.read_csv(next(folder.glob(f"{name}.csv*"))) for name in ("ratings", "movies")
+    )
+    data = ratings.merge(films, on="movieId")
+    data = pd.DataFrame(
+        {
+            "user": data["userId"].astype(str),
+            "film": data["movieId"].astype(str),
+            "year": data["title"].str.extract(r"\((\d{4})\)\s*$")[0],
+            "genres": data["genres"],
+            "rating": data["rating"],
+        }
+    )
+    train, test = train_test_split(data, test_size=0.2, random_state=seed)
     transformer = _encoder(["user", "film", "year"], ["genres"], normalize="sqrt")
     return _problem(train, test, "rating", transformer)
 

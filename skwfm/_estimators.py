@@ -91,7 +91,8 @@ class WeightedFMRegressor(WeightedRegressor):
         Hold out `validation_fraction` of the rows, stop when their loss has not
         improved by `tol` for `n_iter_no_change` epochs and keep the parameters of the
         last epoch that did.
-        ``"auto"``: with more than 200,000 rows, unless the solver is ``"lbfgs"``.
+        ``"auto"``: with more than 200,000 rows, or 10,000 whose mean squared norm is
+        above 12, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.
@@ -239,7 +240,7 @@ class WeightedFMClassifier(WeightedClassifier):
     l1_linear : float, default=0.0
         Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
         the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
-    l2_linear : float, default=5.0
+    l2_linear : float, default=1.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression.
     l2_factors : float, default=20.0
@@ -265,7 +266,8 @@ class WeightedFMClassifier(WeightedClassifier):
         Hold out `validation_fraction` of the rows, stop when their loss has not
         improved by `tol` for `n_iter_no_change` epochs and keep the parameters of the
         last epoch that did.
-        ``"auto"``: with more than 200,000 rows, unless the solver is ``"lbfgs"``.
+        ``"auto"``: with more than 200,000 rows, or 10,000 whose mean squared norm is
+        above 12, unless the solver is ``"lbfgs"``.
         Without it, the training loss is watched in the same way.
     validation_fraction : float, default=0.1
         Share of the rows held out for early stopping.
@@ -591,7 +593,7 @@ class WeightedFFMClassifier(WeightedClassifier):
     l1_linear : float, default=0.0
         Penalty ``l1_linear |a|_1`` on the linear coefficients, relative to the sum of
         the losses of all epochs; ``"ftrl"`` only. Coefficients become exactly 0.
-    l2_linear : float, default=5.0
+    l2_linear : float, default=1.0
         Penalty ``1/2 l2_linear |a|^2`` on the linear coefficients, relative to the
         *sum* of the losses as in ridge regression.
     l2_factors : float, default=20.0

@@ -201,7 +201,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         learning_rate_linear: float | str = "auto",
         learning_rate_schedule: str = "auto",
         l1_linear: float = 0.0,
-        l2_linear: float = 5.0,
+        l2_linear: float = 1.0,
         l2_factors: float = 20.0,
         dropout: float = 0.0,
         max_iter: int = 20,

@@ -534,6 +534,25 @@ def test_early_stopping_is_automatic_with_many_rows(estimator_class, monkeypatch
     assert stops_by_held_out_rows(300, early_stopping=True)
 
 
+@pytest.mark.parametrize("estimator_class", [WeightedFMRegressor, WeightedFMClassifier])
+def test_early_stopping_is_automatic_with_long_rows(estimator_class, monkeypatch):
+    limits = {"fm": 1200, "ffm": 1100}
+    monkeypatch.setattr(skwfm._training, "EARLY_STOPPING_ROWS", limits)
+    X, y = make_data(1101)
+    target = target_of(estimator_class, y)
+    norm = np.sqrt(X.multiply(X).sum() / X.shape[0])
+
+    def stops_by_held_out_rows(length, n_rows):
+        rows = X[:n_rows] * (length / norm)
+        estimator = estimator_class(max_iter=2).fit(rows, target[:n_rows])
+        return "valid_loss" in estimator.history_
+
+    just = skwfm._training.LONG_ROWS**0.5
+    assert stops_by_held_out_rows(just * 1.01, 1101)
+    assert not stops_by_held_out_rows(just * 1.01, 1100)
+    assert not stops_by_held_out_rows(just * 0.98, 1101)
+
+
 @pytest.mark.parametrize("estimator_class", CLASSIFIERS)
 def test_held_out_part_with_fewer_rows_than_classes(estimator_class):
     X, _ = make_data(60)
