@@ -876,8 +876,10 @@ def test_slices_of_predict_are_bounded_by_their_entries(monkeypatch, intra_field
 
 def test_many_single_columns_need_no_bag_each():
     # 200,000 fields of one column: a bag per field and row would be 8 GB.
-    X = sp.random(5000, 200_000, density=2e-5, format="csr", random_state=0)
-    y = np.random.default_rng(0).normal(size=5000)
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(5000, size=20_000), rng.integers(200_000, size=20_000)
+    X = sp.csr_matrix((rng.random(20_000), (rows, columns)), shape=(5000, 200_000))
+    y = rng.normal(size=5000)
     with pytest.warns(FieldMapWarning):
         estimator = WeightedFMRegressor(2, max_iter=1, random_state=0).fit(X, y)
     assert np.isfinite(estimator.predict(X)).all()
