@@ -564,7 +564,7 @@ def test_partial_fit_tells_nothing_and_goes_on_from_whole_fits_only():
     estimator.set_callbacks(taker).fit(X, score).partial_fit(X, score)
     for go_on in ("partial_fit", "fit"):
         of_epoch = taker.ends[0][3].set_params(warm_start=True)
-        with pytest.raises(ValueError, match="the model of an epoch .* cannot go on"):
+        with pytest.raises(ValueError, match="cannot go on training"):
             getattr(of_epoch, go_on)(X, score)
         assert_array_equal(of_epoch.predict(X), taker.predictions[0])
 
