@@ -257,6 +257,7 @@ def _check_transformer(model: Any) -> None:
     positions = model._transformer_to_input_indices
     for name, transformer, _ in model.transformers_:
         check(transformer)
+        _need(_transforms(transformer), model, "transformers_")
         own = getattr(transformer, "fields_", None)
         good = own is None or len(own) == _length(blocks[name])
         n_own = getattr(transformer, "n_features_in_", len(positions[name]))
@@ -270,11 +271,20 @@ def _check_transformer(model: Any) -> None:
 def _check_pipeline(model: Any) -> None:
     good = isinstance(model.steps, list) and model.memory is None
     for name, step in model.steps:
-        is_known = class_name(step, ESTIMATORS) is not None
-        is_known = is_known or step in (None, "passthrough")
+        is_last = name == model.steps[-1][0]
+        is_known = class_name(step, ESTIMATORS) is not None or step == "passthrough"
         good = good and type(name) is str and is_known
+        good = good and (is_last or _transforms(step))
         check(step)
     _need(good, model, "steps")
+
+
+def _transforms(step: Any) -> bool:
+    """Tell what may stand in the place of a transformer."""
+    if isinstance(step, str):
+        return step in ("drop", "passthrough")
+    is_known = class_name(step, ESTIMATORS) is not None
+    return is_known and hasattr(step, "transform")
 
 
 def _length(where: Any) -> int:

@@ -199,7 +199,10 @@ class Encoder:
         raise TypeError(_refusal(path, value))
 
     def _state(self, state: dict[str, Any], path: str) -> dict[str, Any]:
-        return {name: self.encode(v, f"{path}.{name}") for name, v in state.items()}
+        # In order, so that equal models give equal files.
+        return {
+            name: self.encode(state[name], f"{path}.{name}") for name in sorted(state)
+        }
 
 
 def _text(value: str) -> Any:
