@@ -916,7 +916,7 @@ def test_golden_pickle(name):
     for library, needed in versions.items():
         if parse_version(version(library)) < parse_version(needed):
             pytest.skip(f"a pickle of {library} {needed}, which is newer")
-    check_golden(pickle.loads((GOLDEN / f"{name}.pickle").read_bytes()), name)
+    check_golden(pickle.loads((GOLDEN / f"{name}.pkl").read_bytes()), name)
 
 
 def check_golden(model, name):

@@ -56,7 +56,7 @@ def main() -> None:
     model = make_model(frame)
     name = f"pipeline-{skwfm.__version__}"
     skwfm.save(model, HERE / f"{name}.skwfm")
-    (HERE / f"{name}.pickle").write_bytes(pickle.dumps(model, protocol=5))
+    (HERE / f"{name}.pkl").write_bytes(pickle.dumps(model, protocol=5))
     path = HERE / "predictions.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     rows = frame.head(6).assign(seen=frame["seen"].astype(str))
