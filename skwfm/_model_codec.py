@@ -75,7 +75,7 @@ _SCALAR_TYPES: dict[str, Any] = {
     for t in (float, np.float16, np.float32, np.float64, np.int32, np.int64, np.bool_)
 }
 _LABELS = (str, bytes, bool, int, float, type(None), np.generic)
-_WAY_OUT = "Leave it away, or write the model by pickle, joblib or skops."
+_WAY_OUT = "Leave it out, or write the model by pickle, joblib or skops."
 
 Array = npt.NDArray[Any]
 
