@@ -11,6 +11,8 @@ since predicting checks the scores.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from numbers import Integral
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ __all__ = ["check", "check_spline_sizes"]
 
 # scikit-learn's splines of n functions take n * n numbers: 128 MiB for all columns.
 _MAX_SPLINE_NUMBERS = 2**24
+# Processes that predicting may start because a file says so.
+_MAX_JOBS = 1024
 _STEPS = {"adagrad", "adagrad_weight", "sgd", "ftrl"}
 _DATE_PARTS = {"year", "month", "weekday", "day", "hour"}
 _FORMS = {"bags", "plain", "weighted", None}
@@ -44,6 +48,8 @@ def check(model: Any) -> None:
     """
     name = class_name(model, ESTIMATORS)
     if name is not None:
+        n_jobs = getattr(model, "n_jobs", None) or 0
+        _need(abs(n_jobs) <= _MAX_JOBS, model, f"n_jobs={n_jobs!r}")
         _CHECKS[name](model)
 
 
@@ -53,7 +59,11 @@ def _need(condition: Any, model: Any, what: str) -> None:
 
 
 def _is_count(*values: Any) -> bool:
-    return all(type(value) is int and value >= 0 for value in values)
+    return all(_is_whole(value) and value >= 0 for value in values)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _is_names(values: Any) -> bool:
@@ -128,7 +138,7 @@ def _check_vocabulary(model: Any, vocabulary: Any) -> None:
         good = all(_is_array(a, (None,), "bifO") for a in (labels, rare))
         rest = (-1, -2) if not vocabulary.has_bucket else (len(labels),)
         good = good and type(vocabulary.has_bucket) is bool
-        good = good and type(vocabulary.unknown) is int and vocabulary.unknown in rest
+        good = good and _is_whole(vocabulary.unknown) and vocabulary.unknown in rest
         # Every label once: a column is found by its label.
         n_rare = len(rare) if vocabulary.unknown == -2 else 0
         good = good and len(vocabulary.index) == len(labels) + n_rare
@@ -239,8 +249,11 @@ def _check_passed(model: Any) -> None:
 
 def _check_transformer(model: Any) -> None:
     model._validate_params()
-    for _, transformer, _ in model.transformers or ():
+    _check_name_format(model)
+    used = getattr(model, "_used_transformers", None)
+    for _, transformer, _ in (*(model.transformers or ()), *(used or ())):
         check(transformer)
+    check(model.remainder)
     if not _is_fitted(model):
         return
     _check_inputs(model)
@@ -268,6 +281,15 @@ def _check_transformer(model: Any) -> None:
     inputs = {i for group in positions.values() for i in group}
     good = len(inputs) == n_inputs and inputs == set(range(len(inputs)))
     _need(good and all(map(_is_count, inputs)), model, "n_features_in_")
+
+
+def _check_name_format(model: Any) -> None:
+    """Allow the two names in a format of feature names, and no widths or attributes."""
+    names = model.verbose_feature_names_out
+    parts = Formatter().parse(names) if isinstance(names, str) else ()
+    for _, name, spec, conversion in parts:
+        good = name in (None, "transformer_name", "feature_name")
+        _need(good and not spec and not conversion, model, "verbose_feature_names_out")
 
 
 def _check_pipeline(model: Any) -> None:
@@ -367,7 +389,7 @@ def _check_state(model: Any, state: Any, n_columns: int, n_outputs: int) -> None
     length = model.factors_[:1].size
     shape = (n_columns, length) if state.step == "adagrad_weight" else (n_columns,)
     by_output = (n_columns, n_outputs)
-    good = state.step in _STEPS and type(state.seed) is int
+    good = state.step in _STEPS and _is_whole(state.seed)
     good = good and 0 <= state.seed < 2**64
     good = good and _is_array(state.counts, (n_columns,), "f")
     good = good and _is_array(state.state, shape, "f")

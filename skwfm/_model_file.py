@@ -135,7 +135,7 @@ def write_file(path: Any, header: dict[str, Any], arrays: list[Array]) -> None:
         If the folder is missing or the file cannot be written; what was there is as
         before, and no temporary file is left.
     """
-    target = Path(os.path.realpath(os.fspath(path)))
+    target = Path(os.path.realpath(os.fsdecode(path)))
     if target.exists() and not target.is_file():
         raise OSError(f"{path}: not a file, expected the path of a file to write.")
     if not target.parent.is_dir():
@@ -222,14 +222,17 @@ def _lock(stream: BinaryIO, *, wait: bool) -> bool:
 def _remove_stale(target: Path) -> None:
     """Remove temporary files of writers that were killed, and no others."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.tmp")
-    for path in target.parent.iterdir():
-        if pattern.fullmatch(path.name):
-            # Not ours to delete, in use, or gone meanwhile: the save goes on.
-            with contextlib.suppress(OSError), open(path, "r+b") as stream:
-                if _lock(stream, wait=False):
-                    if not _LOCKS:
-                        stream.close()
-                    path.unlink()
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # a folder that may not be listed
+        names = os.listdir(target.parent)
+    for name in filter(pattern.fullmatch, names):
+        path = target.with_name(name)
+        # Not ours to delete, in use, or gone meanwhile: the save goes on.
+        with contextlib.suppress(OSError), open(path, "r+b") as stream:
+            if _lock(stream, wait=False):
+                if not _LOCKS:
+                    stream.close()
+                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ was read fit each other. Here is what knows the classes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -122,7 +123,8 @@ def load(path: Any, mmap: bool = False) -> Any:
     --------
     save : The way there.
     """
-    with reworded(f"{path}: "):
+    path = os.fspath(path)
+    with reworded(f"{os.fsdecode(path)}: "):
         header, arrays = read_file(path, mmap)
         decoder = Decoder(arrays, _RECORDS, _ESTIMATORS)
         model = decoder.decode(header["model"])
