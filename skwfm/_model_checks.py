@@ -67,7 +67,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_names(values: Any) -> bool:
-    return isinstance(values, tuple) and all(type(name) is str for name in values)
+    return isinstance(values, tuple) and all(isinstance(name, str) for name in values)
 
 
 def _is_array(array: Any, shape: tuple[int | None, ...], kinds: str) -> bool:
@@ -88,7 +88,7 @@ def _check_inputs(model: Any) -> None:
     n_inputs = model.n_features_in_
     names = getattr(model, "feature_names_in_", None)
     good = names is None or (
-        _is_array(names, (n_inputs,), "O") and all(type(x) is str for x in names)
+        _is_array(names, (n_inputs,), "O") and all(isinstance(x, str) for x in names)
     )
     _need(_is_count(n_inputs) and good, model, "feature_names_in_")
 

@@ -182,11 +182,6 @@ class Encoder:
     def _object(self, value: Any, path: str) -> Any:
         if name := class_name(value, RECORDS):
             skipped = DERIVED.get(name, set())
-            if "index" in skipped and value.index != value.derived_index():
-                raise TypeError(
-                    f"{path}: labels beyond 64 bits beside others cannot be written. "
-                    f"{_WAY_OUT}"
-                )
             names = [f.name for f in dataclasses.fields(value)]
             state = {n: getattr(value, n) for n in names if n not in skipped}
             return {"record": [name, self._state(state, path)]}

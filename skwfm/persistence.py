@@ -122,6 +122,19 @@ def load(path: Any, mmap: bool = False) -> Any:
     See Also
     --------
     save : The way there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import skwfm
+    >>> from pathlib import Path
+    >>> model = skwfm.WeightedFMRegressor().fit([[1, 2], [3, 5], [4, 1]], [1, 2, 4])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "model.skwfm")
+    ...     model.save(path)
+    ...     restored = skwfm.load(path)
+    >>> bool((restored.predict([[2, 2]]) == model.predict([[2, 2]])).all())
+    True
     """
     path = os.fspath(path)
     with reworded(f"{os.fsdecode(path)}: "):

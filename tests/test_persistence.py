@@ -12,6 +12,7 @@ import tracemalloc
 from importlib.metadata import version
 from pathlib import Path
 
+import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
@@ -262,6 +263,16 @@ def test_warm_start_goes_on(path):
     assert restored.n_iter_ == model.n_iter_
 
 
+@pytest.mark.parametrize("writer", [pickle, joblib, cloudpickle])
+@pytest.mark.parametrize("kind", ["pipeline", "transformer", "grown"])
+def test_pickles_hold_the_same(kind, writer, path):
+    model, rows = KINDS[kind]()
+    with open(path, "wb") as stream:
+        writer.dump(model, stream)
+    with open(path, "rb") as stream:
+        assert_same(model, writer.load(stream), rows)
+
+
 def test_mapped_arrays_are_read_only_and_in_the_file(path):
     model, _ = KINDS["squared_error"]()
     model.save(path)
@@ -430,9 +441,11 @@ def test_inconsistent_model_is_refused_when_saved(path):
     assert not path.exists()
 
 
-def test_large_labels_beside_small_ones(path):
-    model, rows = WeightedMultiLabelEncoder(), [[2**70], [-1], ["x"]]
+@pytest.mark.parametrize("large", [2**62, 2**63 + 1, 2**70])
+def test_large_labels_beside_small_ones(large, path):
+    model, rows = WeightedMultiLabelEncoder(), [[large], [-1]]
     skwfm.save(model.fit(rows), path)
+    assert model.categories_[0].tolist() == [-1, large]
     assert_same(model, skwfm.load(path), rows)
 
 
