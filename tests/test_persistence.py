@@ -298,19 +298,18 @@ def test_file_says_what_it_is(path):
     assert any(array.shape == (4, 2) for array in arrays)
 
 
-VALUES = st.recursive(
+LEAVES = (
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
     | st.text(st.characters(exclude_categories=()))
-    | st.binary(),
-    lambda inner: (
-        st.lists(inner)
-        | st.lists(inner).map(tuple)
-        | st.dictionaries(st.text() | st.integers() | st.booleans(), inner)
-    ),
+    | st.binary()
 )
+KEYS = st.text() | st.integers() | st.booleans()
+VALUES = st.deferred(lambda: LEAVES | LISTS | LISTS.map(tuple) | DICTS)
+LISTS = st.lists(VALUES, max_size=4)
+DICTS = st.dictionaries(KEYS, VALUES, max_size=4)
 
 
 def through_json(value):
