@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     )
     from skwfm._fields import FieldCSR, FieldMap, FieldMapWarning, hstack
     from skwfm._history import HistoryEncoder
+    from skwfm._model_file import ModelFileError
     from skwfm._numbers import SplineEncoder
+    from skwfm.persistence import load, save
 
     __version__: str
 
@@ -33,6 +35,7 @@ __all__ = [
     "FieldMapWarning",
     "FieldTransformer",
     "HistoryEncoder",
+    "ModelFileError",
     "SplineEncoder",
     "WeightedFFMClassifier",
     "WeightedFFMRegressor",
@@ -43,8 +46,10 @@ __all__ = [
     "datasets",
     "from_padded",
     "hstack",
+    "load",
     "make_field_transformer",
     "nn",
+    "save",
     "to_padded",
 ]
 
@@ -62,7 +67,9 @@ _HOMES = {
     ),
     "_fields": ("FieldCSR", "FieldMap", "FieldMapWarning", "hstack"),
     "_history": ("HistoryEncoder",),
+    "_model_file": ("ModelFileError",),
     "_numbers": ("SplineEncoder",),
+    "persistence": ("load", "save"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

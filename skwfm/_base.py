@@ -36,6 +36,7 @@ from skwfm._losses import Loss
 from skwfm._model import Layout
 from skwfm._net import Batch, slice_batch
 from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
+from skwfm._saving import save_model
 from skwfm._schedules import SCHEDULES
 from skwfm._solver_validation import check_solver_name, check_stream_options
 from skwfm._solvers import ONLINE, SOLVERS
@@ -379,6 +380,28 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         check_is_fitted(self, "factors_")
         layout = self._layout(self.factors_.shape[-1])
         return layout.build(*self._parameters())
+
+    def save(self, path: Any) -> None:
+        """Write the model to a file that `skwfm.load` reads without running code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, which is replaced; on an error it stays as it was.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is something that a file cannot hold, such as callbacks.
+        OSError
+            If the file cannot be written.
+
+        See Also
+        --------
+        skwfm.save : The same for encoders and pipelines.
+        """
+        check_is_fitted(self, "factors_")
+        save_model(self, path)
 
     def _scores(self, X: Any) -> Array:
         """Return the scores of raw input, shape (n_samples, n_outputs)."""

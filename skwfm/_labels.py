@@ -29,6 +29,7 @@ __all__ = [
 
 # By name, so that pandas need not be imported.
 _MISSING_TYPES = frozenset({"NoneType", "NAType", "NaTType"})
+_KINDS = {bool: "b", int: "i", float: "f"}
 # numpy datetimes stay what they are: `item()` turns nanoseconds into a plain int.
 _NUMPY_DATES = (np.datetime64, np.timedelta64)
 
@@ -121,10 +122,11 @@ def _sorted_kind(labels: list[Any]) -> list[Any]:
 def label_array(labels: Sequence[Any]) -> npt.NDArray[Any]:
     """Return labels as an array: of numbers where nothing is lost, else of objects."""
     types = set(map(type, labels))
-    typed = len(types) == 1 and types <= {bool, int, float}
-    array = np.array(labels) if typed else np.empty(0, dtype=object)
-    if typed and array.dtype.kind in "bif":
-        return array
+    if len(types) == 1 and types <= _KINDS.keys():
+        array = np.array(labels)
+        # NumPy makes floats of 2**63 beside -1.
+        if array.dtype.kind == _KINDS[types.pop()]:
+            return array
     array = np.empty(len(labels), dtype=object)
     array[:] = labels
     return array

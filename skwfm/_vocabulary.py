@@ -144,6 +144,13 @@ class Vocabulary:
             unknown,
         )
 
+    def derived_index(self) -> dict[Any, int]:
+        """Return the `index` that follows from the labels."""
+        index = {key: i for i, key in enumerate(keys_of(self.labels.tolist()))}
+        if self.unknown == _UNKNOWN:
+            index.update(dict.fromkeys(keys_of(self.rare.tolist()), _DROPPED))
+        return index
+
     def unseen(self, bags: Bags) -> list[Any]:
         """Return the labels of canonical bags that are not in the vocabulary."""
         keys = keys_of(bags.labels)

@@ -98,6 +98,13 @@ RULES = {
         FRAMES,
     ),
     "_extras": _rule("_validation"),
+    # Model files: classes are known by name only, but in `persistence` below.
+    "_model_file": _rule("", "numpy"),
+    "_model_codec": _rule("_validation _callbacks _model_file", "numpy"),
+    "_model_checks": _rule("_model_file _model_codec", "numpy"),
+    "_saving": _rule(
+        "_validation _model_file _model_codec _model_checks", "numpy sklearn"
+    ),
     # Tensor side: never scikit-learn, skorch or a data frame (`_kernels` is above).
     "nn": _rule("_kernels", TENSORS),
     "_model": _rule("_kernels nn", TENSORS),
@@ -134,7 +141,7 @@ RULES = {
     "_base": _rule(
         "_validation _solver_validation _callbacks _field_map _fields _input _kernels"
         " nn _model _device _losses _schedules _solvers _optimizers _loop _net _state"
-        " _stream _training _epoch_tasks",
+        " _stream _training _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
@@ -159,8 +166,9 @@ RULES = {
         f"{FRAMES} matplotlib",
     ),
     "persistence": _rule(
-        "_validation _field_map _fields _encoders _compose _base _supervised"
-        " _estimators",
+        "_validation _field_map _fields _vocabulary _hashing _encoders _numbers _dates"
+        " _history _compose _state _estimators _model_file _model_codec _model_checks"
+        " _saving",
         DATA,
     ),
 }
