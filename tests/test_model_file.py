@@ -150,7 +150,7 @@ FORGED = {
     "records": (signed(with_array("<f8,<f8", [1], "C"), bytes(16)), "cannot be"),
     "void": (signed(with_array("|V8", [1], "C"), bytes(8)), "cannot be"),
     "text of nothing": (signed(with_array("<U0", [99], "C")), "cannot be"),
-    "wide text": (signed(with_array("<U" + "9" * 30, [1], "C")), "cannot be"),
+    "wide text": (signed(with_array("<U" + "9" * 30, [1], "C")), "cannot be|size"),
     "a unit": (signed(with_array("<M8[lightyears]", [1], "C")), "cannot be"),
     "order": (signed(with_array("<f8", [0], "Z")), "cannot be"),
     "incomplete": (signed(with_array("<f8", [0])), "cannot be"),

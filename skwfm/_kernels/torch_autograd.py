@@ -32,6 +32,8 @@ __all__ = [
 # entries against 15 ms).
 _BINCOUNT_WIDTH = 2
 _INT32_MAX = 2**31 - 1
+# torch 2.4 fails where the weights alone want a gradient.
+_WANTS_GRADIENT = torch.__version__.startswith("2.4.")
 
 
 def embedding_bag(
@@ -40,6 +42,8 @@ def embedding_bag(
     """Sum bags with torch's kernel, which wants one integer type."""
     if indices.dtype != offsets.dtype:
         indices, offsets = indices.long(), offsets.long()
+    if _WANTS_GRADIENT and weights.requires_grad and not table.requires_grad:
+        table = table.detach().requires_grad_()
     return F.embedding_bag(
         indices,
         table,
