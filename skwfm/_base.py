@@ -255,9 +255,10 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         check_stream_options(self.dropout, self.solver_params)
         with self._unchanged_on_error():
             go_on = hasattr(self, "factors_")
-            known = self._known() if go_on else None
-            problem = self._problem(X, y, sample_weight, known, classes)
+            before = self._known() if go_on else None
+            problem = self._problem(X, y, sample_weight, before, classes)
             X, values, weights = problem.X, problem.values, problem.weights
+            known = problem.known
             stream = Stream.of(self, problem.loss, problem.layout, self._n_threads())
             if known is None:
                 seed = check_random_state(self.random_state).randint(2**31)

@@ -23,7 +23,7 @@ from skwfm._kernels.compiled import Options, Table
 from skwfm._losses import Loss
 from skwfm._solvers import start_states
 
-__all__ = ["Known", "Seen", "SolverState", "unit_of"]
+__all__ = ["Known", "Seen", "SolverState", "unit_of", "usable_mean_square"]
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +38,11 @@ NOTHING = 1e-100
 WARM_UP = 16
 # So many targets give the deviation of a robust loss.
 FIRST = 64
+
+
+def usable_mean_square(value: float) -> float:
+    """Return a mean squared norm to divide rates by: within float32, 1 for 0."""
+    return float(np.clip(value, *MEAN_SQUARES)) if value else 1.0
 
 
 def unit_of(size: float) -> float:
@@ -165,8 +170,7 @@ class Seen:
             The scale is that about the mean, not about 0.
         """
         after = self.plus(y, weights, squares)
-        mean_square = after.squares / after.n_rows
-        mean_square = float(np.clip(mean_square, *MEAN_SQUARES)) if mean_square else 1.0
+        mean_square = usable_mean_square(after.squares / after.n_rows)
         mean, scale = after.total / after.n_rows, 1.0
         if after.first is not None:
             first = np.array(after.first)

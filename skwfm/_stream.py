@@ -20,6 +20,7 @@ the number of columns; where columns are added, one copy of all parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,14 +33,14 @@ from skwfm._kernels.compiled import Options, Rows, Table, Threads
 from skwfm._losses import HUBER_DELTA, Loss, Target
 from skwfm._model import Layout
 from skwfm._solvers import (
+    ONLINE,
     SOLVERS,
     Solver,
     chunk_rows,
     online_options,
     start_states,
 )
-from skwfm._state import MEAN_SQUARES, Known, Seen, SolverState, unit_of
-from skwfm.nn._fm import FactorModule
+from skwfm._state import Known, Seen, SolverState, unit_of, usable_mean_square
 
 __all__ = ["Learned", "Stream"]
 
@@ -72,10 +73,8 @@ class Stream:
     @classmethod
     def of(cls, params: Any, loss: Loss, layout: Layout, n_threads: int = 1) -> Stream:
         """Return the stream of an estimator: AdaGrad where its solver is not online."""
-        solver = SOLVERS["adagrad"]
-        if isinstance(params.solver, str) and params.solver in SOLVERS:
-            solver = SOLVERS[params.solver] if SOLVERS[params.solver].online else solver
-        return cls(params, solver, loss, layout, n_threads)
+        name = params.solver if params.solver in ONLINE else "adagrad"
+        return cls(params, SOLVERS[name], loss, layout, n_threads)
 
     @property
     def step(self) -> str:
@@ -105,7 +104,14 @@ class Stream:
         return Known(factors, np.zeros((n_columns, n_outputs), dtype), bias, state)
 
     def observed(
-        self, X: Any, weights: Array, target: Target, model: FactorModule, seed: int
+        self,
+        X: Any,
+        weights: Array,
+        target: Target,
+        factors: Array,
+        linear: Array | None,
+        bias: Array | None,
+        seed: int,
     ) -> SolverState:
         """Return the state after a pass over rows that moves nothing.
 
@@ -117,16 +123,14 @@ class Stream:
             Positive.
         target : Target
             As coded in a fit.
-        model : FactorModule
-            Trained to predict the coded target.
+        factors, linear, bias : arrays
+            Trained to predict the coded target; the last two may be None.
         seed : int
             For labels to come.
         """
         weight = float(weights.mean())
         standard = target.shift, target.scale
         seen = Seen.of_fit(*standard, weight, X.shape[0], _mean_square(X))
-        state = {name: part.numpy() for name, part in model.state_dict().items()}
-        factors, bias = state["bag.emb.weight"], state.get("bias")
         start = np.zeros(self.loss.n_outputs) if bias is None else bias
         counts = np.bincount(X.indices, minlength=len(factors)).astype(np.int32)
         if not compiled.available():
@@ -138,7 +142,7 @@ class Stream:
         table = Table(scheme, len(factors), factors.dtype, self.step)
         states = start_states(seen.mean_square)
         table.start(counts, start, init_scale=0.0, seed=seed, **states)
-        table.factors[:], table.linear[:] = factors, state.get("linear", 0.0)
+        table.factors[:], table.linear[:] = factors, 0.0 if linear is None else linear
         rows = Rows.of(X.astype(table.dtype, copy=False))
         options = replace(
             self.options(replace(seen, scale=1.0)),
@@ -187,13 +191,12 @@ class Stream:
         Parameters
         ----------
         known : Known
-            With a state of this kind of step, for the columns of X or the first ones.
+            With a state of this kind of step, for the columns of X.
         X : CSR matrix of shape (n_samples, n_columns)
             Canonical.
         y, weights : arrays of shape (n_samples,)
             Targets as numbers, and positive weights.
         """
-        known = known.grown(X.shape[1])
         labels, inner = _labels_of(X)
         inner = inner.astype(known.factors.dtype, copy=False)
         part = _Part(self, known, labels, inner, y, weights)
@@ -233,8 +236,7 @@ class Stream:
 
 
 def _mean_square(X: Any) -> float:
-    mean = float(row_norms(X, squared=True).mean(dtype=np.float64))
-    return float(np.clip(mean, *MEAN_SQUARES)) if mean else 1.0
+    return usable_mean_square(row_norms(X, squared=True).mean(dtype=np.float64))
 
 
 def _labels_of(X: Any) -> tuple[Array, Any]:
@@ -270,6 +272,7 @@ class _Part:
     ) -> None:
         self.stream, self.labels, self.X = stream, labels, X
         self.y, self.weights, self.squares = y, weights, row_norms(X, squared=True)
+        self.rows = Rows.of(X)
         self.state, self.seen = known.state, known.state.seen
         # Whether learning started again: then only labels of the part are trained.
         self.is_new = False
@@ -281,6 +284,7 @@ class _Part:
         if not compiled.available():
             self.table.rows[:] = 0  # the slow steps look at all labels
         self._fill(known)
+        self.arrays = self._arrays()
 
     @property
     def counts(self) -> Array:
@@ -290,17 +294,15 @@ class _Part:
     def learn(self) -> tuple[float, int]:
         """Take a step per row; return the mean loss before each, and the rows taken."""
         stream, n_rows = self.stream, len(self.y)
-        arrays = self._arrays()
         largest = chunk_rows(int(self.X.nnz / n_rows * self.table.scheme.length))
         total, first = 0.0, 0
         while first < n_rows:
             if self.seen.changes_units:
                 self._measure(first)
-                arrays = self._arrays()
             options = stream.options(self.seen)
             size = min(self.seen.rows_to_change, largest, n_rows - first)
             self._draw(self._untrained(first, size))
-            loss, done = self._steps(arrays, options, first, size)
+            loss, done = self._steps(options, first, size)
             total += loss / self.seen.scale**2
             rows = slice(first, first + done)
             self.seen = self.seen.plus(*self._given(rows))
@@ -329,6 +331,7 @@ class _Part:
         if self.seen.starts_again:
             self.is_new = True
             self.counts[:] = 0
+            self.arrays = self._arrays()
             self._draw_bias()
 
     def _untrained(self, first: int, n_rows: int) -> Array:
@@ -410,19 +413,22 @@ class _Part:
             whole[labels] = part[trained] if by == 1 else part[trained] * by
         return known._replace(bias=bias, state=state)
 
-    def _steps(
-        self, arrays: tuple[Array, Array], options: Options, first: int, n_rows: int
-    ) -> tuple[float, int]:
+    @cached_property
+    def occurrences(self) -> npt.NDArray[np.int32]:
+        """Rows of the part with each label."""
+        counts = np.bincount(self.X.indices, minlength=len(self.labels))
+        return counts.astype(np.int32)
+
+    def _steps(self, options: Options, first: int, n_rows: int) -> tuple[float, int]:
         if not compiled.available():
-            return self._slow_steps(arrays, options, first, n_rows)
+            return self._slow_steps(options, first, n_rows)
         threads = Threads()
         if self.stream.n_threads > 1:
-            counts = np.bincount(self.X.indices, minlength=len(self.labels))
-            threads = Threads.of(self.stream.n_threads, counts.astype(np.int32), n_rows)
+            threads = Threads.of(self.stream.n_threads, self.occurrences, n_rows)
         return compiled.train(
             self.table,
-            Rows.of(self.X),
-            *arrays,
+            self.rows,
+            *self.arrays,
             options,
             first=first,
             n_rows=n_rows,
@@ -430,7 +436,7 @@ class _Part:
         )
 
     def _slow_steps(
-        self, arrays: tuple[Array, Array], options: Options, first: int, n_rows: int
+        self, options: Options, first: int, n_rows: int
     ) -> tuple[float, int]:
         """Take the same steps without the core; none if one is not finite."""
         rows = slice(first, first + n_rows)
@@ -438,7 +444,7 @@ class _Part:
         flat = to_flat(self.X[rows], ids, n_bags, ids_sorted=is_sorted)
         bags = online.Bags(*flat[:3], n_bags, self.layout.intra_field)
         parameters = online.Parameters.of_table(self.table, options.step)
-        target, weight = (array[rows] for array in arrays)
+        target, weight = (array[rows] for array in self.arrays)
         with np.errstate(all="ignore"):
             loss = online.train(parameters, bags, target, weight, options)
         if not np.isfinite(loss) or not parameters.is_finite():

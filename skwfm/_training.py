@@ -32,7 +32,7 @@ from skwfm._solvers import (
     online_options,
     start_states,
 )
-from skwfm._state import MEAN_SQUARES, Known, Seen, SolverState
+from skwfm._state import Known, Seen, SolverState, usable_mean_square
 from skwfm._stream import Stream
 from skwfm.nn._fm import FactorModule
 
@@ -170,7 +170,7 @@ def _train_online(
     train, valid = _held_out(params, problem, data, target, solver, rng)
     layout, n_columns = problem.layout, problem.X.shape[1]
     counts, mean_square = compiled.count_labels(train.rows, n_columns)
-    mean_square = float(np.clip(mean_square, *MEAN_SQUARES)) if mean_square else 1.0
+    mean_square = usable_mean_square(mean_square)
     rate = params.learning_rate
     if rate == "auto":
         rate = dict(solver.online_rate)[layout.interactions]
@@ -276,10 +276,10 @@ def _train_torch(
     start = _start(params, problem, target, seed)
     net = _torch_net(params, problem, solver, start, train, valid, rng)
     record = _run(net, train)
-    module = net.module_.cpu()
+    arrays = _arrays(net)
     stream = Stream.of(params, problem.loss, problem.layout)
-    kept = stream.observed(problem.X, weights, target, module, seed)
-    return Fitted(*_arrays(net), target, *record, kept)
+    kept = stream.observed(problem.X, weights, target, *arrays, seed)
+    return Fitted(*arrays, target, *record, kept)
 
 
 def fitted_so_far(net: LoopNet, target: Target) -> Fitted:

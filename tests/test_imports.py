@@ -127,7 +127,7 @@ RULES = {
     ),
     "_state": _rule("_kernels _losses _solvers", "numpy"),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
-    "_stream": _rule("_bags _kernels nn _model _losses _solvers _state", DATA),
+    "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
     "_training": _rule(
         "_validation _solver_validation _bags _kernels nn _model _device _losses"
         " _dropout _solvers _optimizers _loop _net _online _state _stream",
