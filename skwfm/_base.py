@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwfm import _validation as val
 from skwfm._callbacks import CallbackSupport, during_fit
-from skwfm._device import resolve_device
+from skwfm._device import no_threads_of_parent, resolve_device
 from skwfm._epoch_tasks import end_fit_task, fit_tasks
 from skwfm._field_map import FieldMap
 from skwfm._input import FieldInput
@@ -232,8 +232,9 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         rng = check_random_state(self.random_state)
         # Nobody else holds the parts of the problem: training frees what it has used.
         rows = X, y, sample_weight
-        go_on = known is not None
-        self._keep(train(self, self._whole_problem(*rows, eval_set, known), rng), go_on)
+        with no_threads_of_parent():
+            fitted = train(self, self._whole_problem(*rows, eval_set, known), rng)
+            self._keep(fitted, known is not None)
 
     def _whole_problem(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, known: Known | None
@@ -438,7 +439,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
     def _torch_scores(self, X: Any, device: torch.device) -> Array:
         """Score rows in torch, in slices of bounded memory."""
         module = self.module_.to(device)
-        with torch.no_grad():
+        with no_threads_of_parent(), torch.no_grad():
             parts = [
                 module.score_flat(*batch.to(device).parts, batch.n_fields)
                 for batch in self._slices(X.astype(self.factors_.dtype, copy=False))

@@ -1,4 +1,4 @@
-"""Which torch device trains and predicts.
+"""Which torch device trains and predicts, and how after a fork.
 
 ``"auto"`` takes CUDA when there is one and the CPU otherwise. The fitted state is
 numpy, so a model trained on one device predicts on any other.
@@ -6,9 +6,33 @@ numpy, so a model trained on one device predicts on any other.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-__all__ = ["resolve_device"]
+__all__ = ["no_threads_of_parent", "resolve_device"]
+
+_IMPORTED_BY = os.getpid()
+
+
+@contextmanager
+def no_threads_of_parent() -> Iterator[None]:
+    """Let torch compute in one thread, if this process is a fork.
+
+    A fork inherits what OpenMP knows of its pool of threads, but not the threads: the
+    first large tensor operation would wait for them forever.
+    """
+    if os.getpid() == _IMPORTED_BY:
+        yield
+        return
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def resolve_device(
