@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+from skwfm._sums import steady_sum
 
 __all__ = ["Huber", "Logistic", "Loss", "Poisson", "Softmax", "Squared", "Target"]
 
@@ -86,7 +87,7 @@ class Loss(nn.Module):
         Tensor, scalar
         """
         values, weights = target
-        return torch.dot(self.per_row(score, values), weights) / len(weights)
+        return steady_sum(self.per_row(score, values) * weights) / len(weights)
 
     def per_row(self, score: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each row, unweighted: shape (B,)."""

@@ -11,6 +11,7 @@ Cost per batch: the gather and one ``bincount``, some 50 us plus 10 ns per store
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ from skwfm._model import as_tensor
 from skwfm._schedules import AUTO_SCHEDULE, FINAL_STEP, rate_share
 from skwfm._solver_validation import optimizer_error
 from skwfm._solvers import Solver, param_groups
+from skwfm._sums import SteadySums, steady_sum
 
 __all__ = [
     "BagDataset",
@@ -218,6 +220,12 @@ class BagNet(LoopNet):
         loss: Tensor = self.criterion_(y_pred, (target, weights))
         return loss
 
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
+        """Take a step; that of a full-batch solver is made of dot products."""
+        with SteadySums() if self.solver.full_batch else nullcontext():
+            step: dict[str, Tensor] = super().train_step(batch, **fit_params)
+        return step
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         """Add the penalty to the loss where the optimizer cannot.
 
@@ -240,7 +248,7 @@ class BagNet(LoopNet):
         for name, part in self.module_.named_parameters():
             decay = self.weight_decay.get(name, 0.0)
             if decay:
-                total = total + 0.5 * decay * part.square().sum()
+                total = total + 0.5 * decay * steady_sum(part.square())
         return total  # type: ignore[no-any-return]
 
 

@@ -94,7 +94,7 @@ def fm_score(
         offsets, n_fields = offsets[::n_fields], 1
     batch = (indices, offsets, weights, n_fields)
     scores = _FM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse)
-    return scores if bias is None else scores + bias
+    return torch_ops.add_bias(scores, bias)
 
 
 def ffm_score(
@@ -150,7 +150,7 @@ def ffm_score(
         offsets = _add_empty_bags(offsets, n_bags, n_fields)
     batch = (indices, offsets, weights, n_fields)
     scores = _FFM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse)
-    return scores if bias is None else scores + bias
+    return torch_ops.add_bias(scores, bias)
 
 
 def _add_empty_bags(offsets: Tensor, n_bags: int, n_fields: int) -> Tensor:
