@@ -8,6 +8,8 @@ the curves.
 
 from __future__ import annotations
 
+import inspect
+from dis import opmap
 from numbers import Real
 from typing import Any
 
@@ -20,10 +22,12 @@ from torch import Tensor
 
 from skwfm._validation import warn_diverged
 
-__all__ = ["Keeper", "LoopNet", "joined_curves"]
+__all__ = ["Keeper", "LoopNet", "is_one_of_many", "joined_curves"]
 
 # Ends of the names in skorch's history that are not curves.
 _NOT_CURVES = ("epoch", "_best", "_batch_count")
+# Modules that fit many models, and stop at a KeyboardInterrupt only.
+_SEARCHES = ("sklearn.model_selection.", "joblib.", "optuna.")
 
 
 class Keeper(EarlyStopping):
@@ -76,7 +80,9 @@ class Keeper(EarlyStopping):
             return
         try:
             super().on_epoch_end(net, **kwargs)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            if _is_ctrl_c(error):
+                raise
             net.stop_was_asked_ = True
         if self.keep != "best" or self.misses_ == 0:
             self._take(net)
@@ -145,8 +151,8 @@ class LoopNet(NeuralNet):
         history = self.history_
         try:
             super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
-            self.stop_was_asked_ = True
+        except KeyboardInterrupt as error:
+            self.stop_was_asked_ = not _is_ctrl_c(error)
             raise
         if method_name == "on_train_end":
             # A checkpoint that was loaded brought a shorter one.
@@ -218,6 +224,26 @@ def joined_curves(
         ]
         for key in {**before, **after}
     }
+
+
+def _is_ctrl_c(error: KeyboardInterrupt) -> bool:
+    """Tell a signal, which comes anywhere, from a callback's ``raise``."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return True
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] != opmap["RAISE_VARARGS"]
+
+
+def is_one_of_many() -> bool:
+    """Tell whether a search or the like called `fit`: Ctrl-C then means all of it."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_SEARCHES):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _loaded_epoch(callback: Any, history: Any) -> int | None:

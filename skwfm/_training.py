@@ -18,7 +18,7 @@ from skwfm._bags import merge_rows
 from skwfm._device import resolve_device
 from skwfm._dropout import FactorDropout
 from skwfm._kernels import compiled
-from skwfm._loop import LoopNet
+from skwfm._loop import LoopNet, is_one_of_many
 from skwfm._losses import HUBER_DELTA, Loss, Target
 from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
@@ -101,7 +101,7 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
     Raises
     ------
     KeyboardInterrupt
-        If Ctrl-C came before the first epoch was over.
+        If Ctrl-C came before the first epoch was over, or inside a search.
     """
     solver, online = _solver(params, problem)
     X, values, weights = problem.X, problem.values, problem.weights
@@ -434,7 +434,7 @@ def _run(net: LoopNet, data: Any) -> tuple[dict[str, list[float]], int, int]:
         for group in net.optimizer_.param_groups:
             group["params"] = []
     if net.interrupted_:
-        if net.n_epochs() == 0:
+        if net.n_epochs() == 0 or is_one_of_many():
             raise KeyboardInterrupt
         val.warn_interrupted(net.kept_epoch())
     return net.curves(), net.n_epochs(), net.kept_epoch()
