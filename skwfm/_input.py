@@ -116,7 +116,15 @@ class FieldInput(BaseEstimator):
             return encoder.transform(X) if y is None else encoder.fit_transform(X, y)
 
     def _n_threads(self) -> int:
-        return compiled.n_threads(effective_n_jobs(self.n_jobs))
+        """Return how many threads of this machine to use."""
+        if self.n_jobs is None:
+            # Also in a context of joblib's, where None may mean its workers: several
+            # threads train another model each time.
+            return 1
+        workers = effective_n_jobs(self.n_jobs)
+        return compiled.n_threads(
+            min(self.n_jobs, workers) if self.n_jobs > 0 else workers
+        )
 
     def _check_format(self, X: Any) -> bool:
         """Refuse a broken matrix; tell whether there is nothing more to check."""

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from joblib import effective_n_jobs
 from sklearn.model_selection import train_test_split
 
 from skwfm import _validation as val
@@ -209,7 +208,7 @@ def _train_online(
         schedule=params.learning_rate_schedule,
         **_rule(params, valid),
     )
-    n_threads = compiled.n_threads(effective_n_jobs(params.n_jobs))
+    n_threads = params._n_threads()
     net = OnlineNet(
         _module(table, layout, params),
         problem.loss,

@@ -1,6 +1,10 @@
 """What fit and predict compute: scores, objective, weights, targets, fields."""
 
+import os
 import pickle
+import random
+import signal
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import Callback
+from threadpoolctl import threadpool_info
 
 import skwfm._base
 from skwfm import (
@@ -302,14 +307,37 @@ def test_random_state_alone_decides(estimator_class):
     assert not np.array_equal(scores_of(first, X), scores_of(other, X))
 
 
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_fit_leaves_global_state_alone(solver):
-    before = np.random.get_state()[1].copy(), torch.get_rng_state()
-    threads = torch.get_num_threads()
-    fitted(WeightedFFMClassifier, solver=solver, max_iter=2)
-    assert_array_equal(np.random.get_state()[1], before[0])
-    assert torch.equal(torch.get_rng_state(), before[1])
-    assert torch.get_num_threads() == threads
+def global_state():
+    """Return what belongs to the whole process."""
+    return {
+        "numpy": str(np.random.get_state()),
+        "random": random.getstate(),
+        "torch": torch.get_rng_state().tolist(),
+        "threads": torch.get_num_threads(),
+        "pools": threadpool_info(),
+        "dtype": torch.get_default_dtype(),
+        "grad": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "errors": np.geterr(),
+        "filters": list(warnings.filters),
+        "signal": signal.getsignal(signal.SIGINT),
+        "environment": dict(os.environ),
+    }
+
+
+@pytest.mark.parametrize(
+    "solver", ["adagrad", "sgd", "ftrl", "adam", "lbfgs", "Adamax"]
+)
+def test_global_state_is_left_alone(solver):
+    options = {"early_stopping": True, "max_iter": 2, "n_jobs": 2}
+    # At the first one of a process torch imports more, with filters of its own.
+    torch.optim.Adam([torch.zeros(1)])
+    before = global_state()
+    model, X, y = fitted(WeightedFFMClassifier, solver=solver, **options)
+    model.predict_proba(X)
+    if solver in ("adagrad", "sgd", "ftrl"):
+        model.partial_fit(X, target_of(WeightedFFMClassifier, y))
+    assert global_state() == before
 
 
 def test_unknown_device():
