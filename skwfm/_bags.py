@@ -27,8 +27,11 @@ from skwfm._fields import FieldCSR, FieldMap, resolve_fields
 __all__ = [
     "FlatBags",
     "canonical_csr",
+    "csr_of_dense",
     "from_padded",
     "merge_rows",
+    "narrow_csr",
+    "summed_csr",
     "to_flat",
     "to_padded",
 ]
@@ -74,7 +77,45 @@ def canonical_csr(X: Any) -> Any:
     csr = _as_csr(X)
     if _is_canonical(csr.indices, csr.indptr):
         return csr
-    csr = csr.copy() if csr is X else csr
+    return summed_csr(csr)
+
+
+def csr_of_dense(X: Array) -> Any:
+    """Return what ``csr_matrix`` makes of a 2-D array, sooner.
+
+    Where no value is zero, in an eighth of the time; it then shares the memory of a
+    contiguous array.
+    """
+    n_rows, n_columns = X.shape
+    data, indices = X.ravel(), np.tile(np.arange(n_columns, dtype=np.int32), n_rows)
+    indptr = np.arange(n_rows + 1, dtype=np.int64) * n_columns
+    if not X.all():
+        used = X != 0
+        np.cumsum(np.count_nonzero(used, axis=1), out=indptr[1:])
+        used = used.ravel()
+        data, indices = data[used], indices[used]
+    out = sp.csr_matrix((data, indices, indptr), shape=X.shape)
+    out.has_canonical_format = True
+    return out
+
+
+def narrow_csr(csr: Any) -> Any:
+    """Return a canonical CSR matrix with indices of 32 bits, itself if it has them.
+
+    More than 2^31 stored values need 64 bits for the row pointer, and scipy keeps both
+    alike: then it stays as it is.
+    """
+    if csr.indices.dtype == np.int32 or csr.nnz > np.iinfo(np.int32).max:
+        return csr
+    arrays = csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
+    out = type(csr)(arrays, shape=csr.shape)
+    out.has_canonical_format = True
+    return out
+
+
+def summed_csr(csr: Any) -> Any:
+    """Return a copy of a CSR matrix with sorted, distinct columns per row."""
+    csr = csr.copy()
     csr.sum_duplicates()
     return csr
 

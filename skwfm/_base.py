@@ -25,6 +25,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skwfm import _validation as val
+from skwfm._bags import narrow_csr
 from skwfm._callbacks import CallbackSupport, during_fit
 from skwfm._device import resolve_device
 from skwfm._epoch_tasks import end_fit_task, fit_tasks
@@ -298,6 +299,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         used = weights > 0
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
+        matrix = narrow_csr(matrix)  # once, not wherever the core looks at rows
         layout = self._layout(self.n_factors)
         if known is not None:
             known = known.grown(matrix.shape[1])

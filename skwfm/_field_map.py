@@ -76,6 +76,8 @@ class FieldMap:
         An FM over such fields counts all pairs of a row: it is the FM with one field
         and ``intra_field=True``, which needs no bag per column.
         """
+        if self.n_fields < self.n_columns:
+            return False
         return bool(np.unique(self.ids).size == self.n_columns)
 
     def take(self, columns: Any) -> FieldMap:

@@ -22,12 +22,14 @@ from sklearn.utils import check_X_y
 from sklearn.utils.validation import validate_data
 
 from skwfm import _validation as val
-from skwfm._bags import canonical_csr
+from skwfm._bags import canonical_csr, csr_of_dense, summed_csr
 from skwfm._compose import FieldTransformer
 from skwfm._default_fields import needs_encoding
 from skwfm._field_map import FieldMap
 from skwfm._fields import resolve_fields
 from skwfm._kernels import compiled
+from skwfm._kernels.checks import Faults
+from skwfm._kernels.checks import faults as find_faults
 
 __all__ = ["FieldInput"]
 
@@ -63,18 +65,18 @@ class FieldInput(BaseEstimator):
             X, y = validate_data(self, X, y, skip_check_array=True)
             X = self._encoded(X, y)
             matrix, y = check_X_y(X, y, **_CHECKS)
-            clean = False
+            faults = None
         else:
-            clean = self._check_format(X)
+            faults = self._check_format(X)
             matrix, y = validate_data(self, X, y, **_CHECKS)
         self._learn_fields(self._field_map(X, matrix))
         self.input_field_map_ = getattr(X, "field_map", None)
-        matrix = self._canonical(matrix, clean and matrix.data is X.data)
+        matrix = self._canonical(matrix, _kept(faults, X, matrix))
         return matrix, y, _width(X)
 
     def _learn_further(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check more rows, which may have further columns at the end."""
-        clean, given = False, getattr(X, "field_map", None)
+        faults, given = None, getattr(X, "field_map", None)
         if self.field_transformer_ is not None:
             X, y = validate_data(self, X, y, reset=False, skip_check_array=True)
             # A copy shares the labels and grows by itself: an error undoes it.
@@ -83,7 +85,7 @@ class FieldInput(BaseEstimator):
                 X = self.field_transformer_._partial_fit_transform(X)
             matrix, y = check_X_y(X, y, **_CHECKS)
         else:
-            clean = self._check_format(X)
+            faults = self._check_format(X)
             if given is not None and given.extends(self.input_field_map_):
                 self.n_features_in_, self.input_field_map_ = given.n_columns, given
             matrix, y = validate_data(self, X, y, reset=False, **_CHECKS)
@@ -93,7 +95,7 @@ class FieldInput(BaseEstimator):
         if not field_map.extends(before):
             val.check_same_fields(field_map.take(slice(before.n_columns)), before)
         self._learn_fields(field_map)
-        matrix = self._canonical(matrix, clean and matrix.data is X.data)
+        matrix = self._canonical(matrix, _kept(faults, X, matrix))
         return matrix, y, self.factors_.dtype
 
     def _field_map(self, X: Any, matrix: Any) -> FieldMap:
@@ -118,21 +120,31 @@ class FieldInput(BaseEstimator):
     def _n_threads(self) -> int:
         return compiled.n_threads(effective_n_jobs(self.n_jobs))
 
-    def _check_format(self, X: Any) -> bool:
-        """Refuse a broken matrix; tell whether there is nothing more to check."""
-        clean = compiled.is_clean(X, self._n_threads())
-        if not clean:
+    def _check_format(self, X: Any) -> Faults | None:
+        """Refuse a broken matrix; return what else is the matter with it."""
+        faults = find_faults(X, self._n_threads())
+        if faults is None or faults & Faults.BROKEN:
             val.check_format(X)
-        return clean
+            return None
+        return faults
 
-    def _canonical(self, X: Any, clean: bool = False) -> Any:
-        """Return X as plain CSR: finite, sorted, summed, without zeros."""
-        matrix = csr_matrix(X)
-        if clean or compiled.is_clean(matrix, self._n_threads()):
-            return matrix
-        val.check_csr(matrix, columns=self._column_names)
-        matrix = canonical_csr(matrix)
-        if matrix.nnz and not matrix.data.all():
+    def _canonical(self, X: Any, faults: Faults | None = None) -> Any:
+        """Return X as plain CSR: finite, sorted, summed, without zeros.
+
+        What is known of its faults is not looked for again.
+        """
+        matrix = csr_matrix(X) if issparse(X) else csr_of_dense(X)
+        if faults is None:
+            faults = find_faults(matrix, self._n_threads())
+        if faults is None or faults & (Faults.BROKEN | Faults.NOT_FINITE):
+            val.check_csr(matrix, columns=self._column_names)
+            matrix, faults = canonical_csr(matrix), Faults.ZEROS
+        if faults & Faults.UNSORTED:
+            n_stored = matrix.nnz
+            matrix = summed_csr(matrix)
+            if matrix.nnz < n_stored:  # sums may be zero where no value was
+                faults |= Faults.ZEROS
+        if faults & Faults.ZEROS and not matrix.data[: matrix.nnz].all():
             matrix = matrix.copy()
             matrix.eliminate_zeros()
         return matrix
@@ -151,10 +163,15 @@ class FieldInput(BaseEstimator):
             shape = X.shape[0], self.n_features_in_
             val.check_table_shape(shape, 1, type(self).__name__)
             return self._canonical(X)
-        clean = self._check_format(X)
+        faults = self._check_format(X)
         matrix = validate_data(self, X, reset=False, **_CHECKS)
         val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
-        return self._canonical(matrix, clean and matrix.data is X.data)
+        return self._canonical(matrix, _kept(faults, X, matrix))
+
+
+def _kept(faults: Faults | None, X: Any, matrix: Any) -> Faults | None:
+    """Return the faults of X if scikit-learn's checks left its arrays as they were."""
+    return faults if faults is not None and matrix.data is X.data else None
 
 
 def _width(X: Any) -> np.dtype[Any]:

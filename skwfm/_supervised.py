@@ -19,7 +19,8 @@ from skwfm._losses import Huber, Logistic, Loss, Poisson, Softmax, Squared
 __all__ = ["WeightedClassifier", "WeightedRegressor"]
 
 Array = npt.NDArray[Any]
-
+# scikit-learn's check of a target looks closer at more labels than these.
+FEW_LABELS = 20
 
 LOSSES: dict[str, type[Loss]] = {
     "squared_error": Squared,
@@ -180,6 +181,18 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         return val.checked_exp(scores) if self.loss == "poisson" else scores
 
 
+def _different(y: Array) -> Array:
+    """Return the different labels of a target, refused where they are no classes."""
+    is_number = y.dtype.kind in "biuf"
+    if not is_number:
+        check_classification_targets(y)
+    labels = np.unique(y)
+    if is_number:
+        # A few numbers say of what kind all are; of many, scikit-learn counts how many.
+        check_classification_targets(labels if len(labels) <= FEW_LABELS else y)
+    return labels
+
+
 class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
     """Two classes and the logistic loss, or more and the softmax loss."""
 
@@ -255,12 +268,12 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
 
     def _learn_target(self, y: Array, classes: Array | None) -> tuple[Loss, Array]:
         val.check_label_kinds(y)
-        check_classification_targets(y)
+        found = _different(y)
         if classes is not None:
             self.classes_ = classes
             val.check_known_classes(y, classes, "y")
         else:
-            self.classes_ = np.unique(y)
+            self.classes_ = found
             val.check_two_classes(self.classes_)
         codes = np.searchsorted(self.classes_, y)  # unique's inverse would sort y
         n_classes = len(self.classes_)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skwfm._kernels import compiled, online
+from skwfm._kernels.checks import Faults, faults, is_clean
 from skwfm._kernels.compiled import (
     Options,
     Rows,
@@ -19,7 +20,6 @@ from skwfm._kernels.compiled import (
     Table,
     Threads,
     count_labels,
-    is_clean,
     score,
     train,
 )

@@ -139,8 +139,8 @@ RULES = {
     ),
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
-        "_validation _solver_validation _callbacks _field_map _fields _input _kernels"
-        " nn _model _device _losses _schedules _solvers _optimizers _loop _net _state"
+        "_validation _solver_validation _callbacks _field_map _fields _bags _input"
+        " _kernels nn _model _device _losses _schedules _solvers _optimizers _loop _net _state"
         " _stream _training _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),

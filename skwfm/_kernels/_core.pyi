@@ -9,14 +9,14 @@ _Array = npt.NDArray[Any]
 def instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
 def set_instruction_set(name: str) -> None: ...
-def is_clean(
+def faults(
     *,
     indptr: _Array,
     indices: _Array,
     values: _Array,
     n_columns: int,
     n_threads: int,
-) -> bool: ...
+) -> int: ...
 def count(
     *,
     indptr: _Array,

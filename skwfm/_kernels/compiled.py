@@ -32,7 +32,6 @@ __all__ = [
     "available",
     "core",
     "count_labels",
-    "is_clean",
     "n_threads",
     "score",
     "train",
@@ -138,27 +137,6 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows taken."""
         return len(self.indptr) - 1 if self.order is None else len(self.order)
-
-
-def is_clean(X: Any, n_threads: int = 1) -> bool:
-    """Tell whether X surely is what the core takes; False: look closer, in words.
-
-    Canonical CSR (distinct columns, ascending, in range), finite weights, none zero.
-    """
-    if not available() or getattr(X, "format", None) != "csr":
-        return False
-    arrays = (X.indptr, X.indices, X.data)
-    plain = all(a.flags.c_contiguous and a.dtype.isnative for a in arrays)
-    if not plain or X.indices.dtype != np.int32 or X.data.dtype.char not in "fd":
-        return False
-    indptr, indices, values = arrays
-    return X.shape[0] + 1 == len(indptr) and _core.is_clean(
-        indptr=indptr,
-        indices=indices,
-        values=values,
-        n_columns=X.shape[1],
-        n_threads=n_threads,
-    )
 
 
 def count_labels(rows: Rows, n_columns: int) -> tuple[npt.NDArray[np.int32], float]:

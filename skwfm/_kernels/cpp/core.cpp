@@ -80,6 +80,7 @@ const Kernels<double>& kernels<double>() {
 void bind_batch(py::module_& m);   // core_batch.cpp
 void bind_text(py::module_& m);    // core_text.cpp
 void bind_labels(py::module_& m);  // core_labels.cpp
+void bind_checks(py::module_& m);  // core_checks.cpp
 
 namespace {
 
@@ -269,51 +270,6 @@ double count(const Rows<T>& rows, int32_t* counts) {
     return squares;
 }
 
-// Tells whether rows `begin` to `finish` are canonical CSR over `n_columns` columns with
-// finite weights other than zero; one pass, no branch per entry.
-template <class T, class I>
-bool is_clean(const I* indptr, const int32_t* indices, const T* values, int64_t begin,
-              int64_t finish, int64_t n_stored, int64_t n_columns) {
-    int bad = 0;
-    for (int64_t i = begin; i < finish; i++) {
-        const int64_t first = indptr[i], end = indptr[i + 1];
-        if (first > end || first < 0 || end > n_stored) return false;
-        if (first == end) continue;
-        bad |= indices[first] < 0 || indices[end - 1] >= n_columns;
-#pragma omp simd reduction(| : bad)
-        for (int64_t q = first + 1; q < end; q++) bad |= indices[q] <= indices[q - 1];
-    }
-#pragma omp simd reduction(| : bad)
-    for (int64_t q = indptr[begin]; q < int64_t(indptr[finish]); q++)
-        bad |= !(values[q] - values[q] == 0) | (values[q] == 0);
-    return !bad;
-}
-
-template <class T, class I>
-void bind_is_clean(py::module_& m) {
-    using namespace py::literals;
-    m.def(
-        "is_clean",
-        [](Array<I> indptr, Array<int32_t> indices, Array<T> values, int64_t n_columns,
-           int n_threads) {
-            const int64_t n_stored = std::min(indices.size(), values.size());
-            const int64_t n_rows = indptr.size() - 1;
-            const I* p = indptr.data();
-            const int32_t* labels = indices.data();
-            const T* weights = values.data();
-            py::gil_scoped_release release;
-            if (n_rows < 0 || p[0] != 0) return false;
-            std::atomic<bool> clean{true};
-            in_stretches(n_rows, 1 << 14, n_threads, [&](int, int64_t begin, int64_t end) {
-                if (!is_clean(p, labels, weights, begin, end, n_stored, n_columns))
-                    clean = false;
-            });
-            return clean.load();
-        },
-        "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "n_columns"_a, "n_threads"_a);
-}
-
 // SplitMix64 (Steele, Lea and Flood, 2014): a well-mixed number for every position.
 uint64_t mix(uint64_t x) {
     x += 0x9e3779b97f4a7c15u;
@@ -336,8 +292,6 @@ void draw(T* p, int64_t length, T scale, uint64_t key) {
 template <class T>
 void bind(py::module_& m) {
     using namespace py::literals;
-    bind_is_clean<T, int32_t>(m);
-    bind_is_clean<T, int64_t>(m);
     m.def(
         "count",
         [](Array<int64_t> indptr, Array<int32_t> indices, Array<T> values,
@@ -459,6 +413,7 @@ PYBIND11_MODULE(_core, m) {
     skwfm::bind_batch(m);
     skwfm::bind_text(m);
     skwfm::bind_labels(m);
+    skwfm::bind_checks(m);
     m.def("instruction_sets", skwfm::instruction_sets);
     m.def("instruction_set", [] { return skwfm::instruction_set(); });
     m.def("set_instruction_set", skwfm::set_instruction_set);
