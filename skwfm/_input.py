@@ -134,6 +134,8 @@ class FieldInput(BaseEstimator):
         What is known of its faults is not looked for again.
         """
         matrix = csr_matrix(X) if issparse(X) else csr_of_dense(X)
+        if not issparse(X) and _surely_finite(matrix.data):
+            return matrix
         if faults is None:
             faults = find_faults(matrix, self._n_threads())
         if faults is None or faults & (Faults.BROKEN | Faults.NOT_FINITE):
@@ -167,6 +169,12 @@ class FieldInput(BaseEstimator):
         matrix = validate_data(self, X, reset=False, **_CHECKS)
         val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
         return self._canonical(matrix, _kept(faults, X, matrix))
+
+
+def _surely_finite(values: Array) -> bool:
+    """Tell by their sum that numbers are finite; False if it may have overflowed."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()))
 
 
 def _kept(faults: Faults | None, X: Any, matrix: Any) -> Faults | None:

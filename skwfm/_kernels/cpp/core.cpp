@@ -14,6 +14,7 @@ namespace skwfm {
     namespace isa {                                \
     extern const Kernels<float> single_kernels;    \
     extern const Kernels<double> double_kernels;   \
+    extern const Checks checks;                    \
     }
 SKWFM_DECLARE(v2)
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -76,6 +77,13 @@ const Kernels<float>& kernels<float>() {
 template <>
 const Kernels<double>& kernels<double>() {
     return chosen<double>();
+}
+const Checks& checks() {
+#ifdef SKWFM_DISPATCH
+    if (instruction_set() == "v4") return v4::checks;
+    if (instruction_set() == "v3") return v3::checks;
+#endif
+    return v2::checks;
 }
 void bind_batch(py::module_& m);   // core_batch.cpp
 void bind_text(py::module_& m);    // core_text.cpp
