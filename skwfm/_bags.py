@@ -23,6 +23,7 @@ import scipy.sparse as sp
 
 from skwfm import _validation as val
 from skwfm._fields import FieldCSR, FieldMap, resolve_fields
+from skwfm._kernels.checks import Faults
 
 __all__ = [
     "FlatBags",
@@ -31,7 +32,7 @@ __all__ = [
     "from_padded",
     "merge_rows",
     "narrow_csr",
-    "summed_csr",
+    "put_right",
     "to_flat",
     "to_padded",
 ]
@@ -77,7 +78,7 @@ def canonical_csr(X: Any) -> Any:
     csr = _as_csr(X)
     if _is_canonical(csr.indices, csr.indptr):
         return csr
-    return summed_csr(csr)
+    return _summed(csr)
 
 
 def csr_of_dense(X: Array) -> Any:
@@ -113,8 +114,28 @@ def narrow_csr(csr: Any) -> Any:
     return out
 
 
-def summed_csr(csr: Any) -> Any:
-    """Return a copy of a CSR matrix with sorted, distinct columns per row."""
+def put_right(csr: Any, faults: Faults) -> Any:
+    """Return a CSR matrix sorted, summed and without zeros; itself if it is so.
+
+    Parameters
+    ----------
+    csr : CSR matrix
+        Never modified.
+    faults : Faults
+        Whether it is unsorted, and has zeros.
+    """
+    if faults & Faults.UNSORTED:
+        n_stored = csr.nnz
+        csr = _summed(csr)
+        if csr.nnz < n_stored:  # sums may be zero where no value was
+            faults |= Faults.ZEROS
+    if faults & Faults.ZEROS and not csr.data[: csr.nnz].all():
+        csr = csr.copy()
+        csr.eliminate_zeros()
+    return csr
+
+
+def _summed(csr: Any) -> Any:
     csr = csr.copy()
     csr.sum_duplicates()
     return csr

@@ -10,6 +10,7 @@ Cost: where the matrix is clean already, one pass over its entries and no copy.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils.validation import validate_data
 
 from skwfm import _validation as val
-from skwfm._bags import canonical_csr, csr_of_dense, summed_csr
+from skwfm._bags import csr_of_dense, narrow_csr, put_right
 from skwfm._compose import FieldTransformer
 from skwfm._default_fields import needs_encoding
 from skwfm._field_map import FieldMap
@@ -123,9 +124,8 @@ class FieldInput(BaseEstimator):
     def _check_format(self, X: Any) -> Faults | None:
         """Refuse a broken matrix; return what else is the matter with it."""
         faults = find_faults(X, self._n_threads())
-        if faults is None or faults & Faults.BROKEN:
+        if faults is not None and faults & Faults.BROKEN:
             val.check_format(X)
-            return None
         return faults
 
     def _canonical(self, X: Any, faults: Faults | None = None) -> Any:
@@ -138,18 +138,9 @@ class FieldInput(BaseEstimator):
             return matrix
         if faults is None:
             faults = find_faults(matrix, self._n_threads())
-        if faults is None or faults & (Faults.BROKEN | Faults.NOT_FINITE):
+        if faults & (Faults.BROKEN | Faults.NOT_FINITE):
             val.check_csr(matrix, columns=self._column_names)
-            matrix, faults = canonical_csr(matrix), Faults.ZEROS
-        if faults & Faults.UNSORTED:
-            n_stored = matrix.nnz
-            matrix = summed_csr(matrix)
-            if matrix.nnz < n_stored:  # sums may be zero where no value was
-                faults |= Faults.ZEROS
-        if faults & Faults.ZEROS and not matrix.data[: matrix.nnz].all():
-            matrix = matrix.copy()
-            matrix.eliminate_zeros()
-        return matrix
+        return put_right(matrix, faults)
 
     def _column_names(self) -> Any:
         """Return the names of the (encoded) columns, or None."""
@@ -159,16 +150,49 @@ class FieldInput(BaseEstimator):
 
     def _checked(self, X: Any) -> Any:
         """Encode and check X against what was fitted; return a canonical CSR."""
+        matrix, faults = self._looked_at(X)
+        if matrix.dtype.kind != "f":
+            matrix = matrix.astype(np.float64)
+        return self._canonical(matrix, faults)
+
+    def _looked_at(self, X: Any) -> tuple[Any, Faults | None]:
+        """Encode and check X against what was fitted; return it and its faults.
+
+        A CSR matrix or an array comes back as it is, since converting all of it may
+        take much memory: all that is still to do is done by `_parts`.
+        """
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             X = self._encoded(X)
             shape = X.shape[0], self.n_features_in_
             val.check_table_shape(shape, 1, type(self).__name__)
-            return self._canonical(X)
+            return self._canonical(X), Faults.NONE
         faults = self._check_format(X)
-        matrix = validate_data(self, X, reset=False, **_CHECKS)
+        # A row tells what scikit-learn thinks of all, without making floats of them.
+        some = X[:1] if _holds_integers(X) and X.shape[0] else X
+        matrix = validate_data(self, some, reset=False, **_CHECKS)
         val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
-        return self._canonical(matrix, _kept(faults, X, matrix))
+        if some is not X:
+            return X, faults
+        faults = _kept(faults, X, matrix)
+        known = faults is not None and not faults & Faults.NOT_FINITE
+        if known or (not issparse(matrix) and _surely_finite(matrix)):
+            return matrix, faults
+        return self._canonical(matrix, faults), Faults.NONE
+
+    def _parts(
+        self, X: Any, faults: Faults | None, dtype: Any, n_rows: int, n_entries: int
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield consecutive rows of what was looked at, as canonical CSR in a dtype.
+
+        A part has at most so many rows, and entries unless its only row has more.
+        """
+        for rows in _stretches(X, n_rows, n_entries):
+            part = X[rows]
+            if part.dtype.kind != "f":
+                part = part.astype(np.float64)
+            part = self._canonical(part, faults).astype(dtype, copy=False)
+            yield rows, narrow_csr(part)
 
 
 def _surely_finite(values: Array) -> bool:
@@ -178,8 +202,25 @@ def _surely_finite(values: Array) -> bool:
 
 
 def _kept(faults: Faults | None, X: Any, matrix: Any) -> Faults | None:
-    """Return the faults of X if scikit-learn's checks left its arrays as they were."""
-    return faults if faults is not None and matrix.data is X.data else None
+    """Return the faults of X if scikit-learn's checks left its numbers as they were."""
+    if faults is None or not (matrix.data is X.data or _holds_integers(X)):
+        return None
+    return faults
+
+
+def _holds_integers(X: Any) -> bool:
+    return getattr(X, "format", None) == "csr" and X.dtype.kind in "biu"
+
+
+def _stretches(X: Any, n_rows: int, n_entries: int) -> Iterator[slice]:
+    """Cut rows in stretches of so many rows and entries, but never a row."""
+    start, end = 0, X.shape[0]
+    indptr = X.indptr if issparse(X) else X.shape[1] * np.arange(end + 1)
+    while start < end:
+        fits = np.searchsorted(indptr, indptr[start] + n_entries, side="right")
+        stop = min(max(int(fits) - 1, start + 1), start + n_rows, end)
+        yield slice(start, stop)
+        start = stop
 
 
 def _width(X: Any) -> np.dtype[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +20,8 @@ from skwfm._losses import Huber, Logistic, Loss, Poisson, Softmax, Squared
 __all__ = ["WeightedClassifier", "WeightedRegressor"]
 
 Array = npt.NDArray[Any]
+# Rows whose probabilities of several classes are worked out at a time.
+PROBA_ROWS = 2**14
 # scikit-learn's check of a target looks closer at more labels than these.
 FEW_LABELS = 20
 
@@ -179,6 +182,14 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         """
         scores = self._scores(X)[:, 0]
         return val.checked_exp(scores) if self.loss == "poisson" else scores
+
+
+def _by_rows(function: Callable[..., Array], scores: Array) -> Array:
+    """Put a function of the scores of each row in their place; some rows at a time."""
+    for start in range(0, len(scores), PROBA_ROWS):
+        rows = slice(start, start + PROBA_ROWS)
+        scores[rows] = function(scores[rows], axis=1)
+    return scores
 
 
 def _different(y: Array) -> Array:
@@ -393,7 +404,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         """
         scores = self.decision_function(X)
         if scores.ndim == 2:
-            return np.asarray(softmax(scores, axis=1))
+            return _by_rows(softmax, scores)
         return np.column_stack([expit(-scores), expit(scores)])
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -411,7 +422,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         """
         scores = self.decision_function(X)
         if scores.ndim == 2:
-            return np.asarray(log_softmax(scores, axis=1))
+            return _by_rows(log_softmax, scores)
         return np.column_stack([log_expit(-scores), log_expit(scores)])
 
     def predict(self, X: Any) -> Array:

@@ -52,7 +52,7 @@ RULES = {
     "_solver_validation": _rule("_validation", DATA),
     "_field_map": _rule("_validation", DATA),
     "_fields": _rule("_validation _field_map", DATA),
-    "_bags": _rule("_validation _field_map _fields", DATA),
+    "_bags": _rule("_validation _field_map _fields _kernels", DATA),
     "_growing": _rule("", DATA),
     "_labels": _rule("", DATA),
     "_columns": _rule("_validation _labels _kernels", DATA),
