@@ -8,9 +8,9 @@ Run from the root of the checkout, with one thread::
 and fields. *Conversion* is the part of it that no library could leave out: finding the
 classes, coding the target, and turning X into what the core takes: sorting rows and
 int32 for int64, done here by numpy and scipy on the same arrays, and CSR for a dense
-array, by what the package takes, which is sooner than scipy. The *checks* are the difference, so that whatever is not conversion counts as
-one. For `predict` the same, with the check of the scores; indices are converted there
-in parts, with the scores.
+array, by what the package takes, which is sooner than scipy. The *checks* are the
+difference, so that whatever is not conversion counts as one. For `predict` the same,
+with the check of the scores; indices are converted there in parts, with the scores.
 
 All kinds of input take turns, and ratios are those of one turn. The epoch is that of
 `fit` with one epoch on the same rows, from skorch's hook before it to the one after.
@@ -222,7 +222,8 @@ def markdown(runs: Sequence[Run]) -> str:
         "(`predict`) without the *conversion*: classes and codes of the target, "
         "sorting, int32 for int64 indices (by `predict` in parts, not counted), as "
         "numpy and scipy do them, and CSR for a dense array, as the package does it. "
-        "The dense arrays have a column per field. Written by `python -m benchmarks.validation`.",
+        "The dense arrays have a column per field. Written by `python -m "
+        "benchmarks.validation`.",
         "",
         "| problem | model | call | input | conversion | checks | epoch | ratio |",
         "|---|---|---|---|---|---|---|---|",

@@ -45,14 +45,14 @@ from skwfm._solver_validation import check_solver_name, check_stream_options
 from skwfm._solvers import ONLINE, SOLVERS
 from skwfm._state import Known
 from skwfm._stream import Learned, Stream
-from skwfm._training import Fitted, Problem, train
+from skwfm._training import Fitted, Problem, room_for_table, train
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["BaseWeightedFM"]
 
 # Rows, and values of bag sums, in one slice of predict: this bounds its memory.
 PREDICT_ROWS = 2**14
-PREDICT_VALUES = 2**22
+PREDICT_VALUES = 2**20
 # Rows, and stored values, that are converted at a time where X is not what the core
 # takes.
 CONVERT_ROWS = 2**14
@@ -268,7 +268,9 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
             if known is None:
                 seed = check_random_state(self.random_state).randint(2**31)
                 shape = (X.shape[1], problem.dtype)
-                known = stream.begin(*shape, values[0], weights[0], seed)
+                sizes = problem.layout, shape[0], problem.loss.n_outputs, shape[1]
+                with room_for_table(*sizes):
+                    known = stream.begin(*shape, values[0], weights[0], seed)
             learned = stream.learn(stream.resumed(known), X, values, weights)
             seconds = time.perf_counter() - started
             self._keep_stream(learned, seconds, go_on)
@@ -306,7 +308,9 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         matrix = narrow_csr(matrix)  # once, not wherever the core looks at rows
         layout = self._layout(self.n_factors)
         if known is not None:
-            known = known.grown(matrix.shape[1])
+            sizes = layout, matrix.shape[1], loss.n_outputs, known.factors.dtype
+            with room_for_table(*sizes):
+                known = known.grown(matrix.shape[1])
         return Problem(matrix, values, weights, loss, None, layout, dtype, known)
 
     def _known(self) -> Known:

@@ -31,6 +31,7 @@ from skwfm._fields import resolve_fields
 from skwfm._kernels import compiled
 from skwfm._kernels.checks import Faults
 from skwfm._kernels.checks import faults as find_faults
+from skwfm._size_validation import check_n_columns
 
 __all__ = ["FieldInput"]
 
@@ -123,6 +124,8 @@ class FieldInput(BaseEstimator):
 
     def _check_format(self, X: Any) -> Faults | None:
         """Refuse a broken matrix; return what else is the matter with it."""
+        if getattr(X, "format", None) == "csr":
+            check_n_columns(X.shape[1])
         faults = find_faults(X, self._n_threads())
         if faults is not None and faults & Faults.BROKEN:
             val.check_format(X)
@@ -133,11 +136,12 @@ class FieldInput(BaseEstimator):
 
         What is known of its faults is not looked for again.
         """
-        matrix = csr_matrix(X) if issparse(X) else csr_of_dense(X)
-        if not issparse(X) and _surely_finite(matrix.data):
+        is_dense = not issparse(X)
+        matrix: Any = csr_of_dense(X) if is_dense else csr_matrix(X)
+        if is_dense and _surely_finite(matrix.data):
             return matrix
         if faults is None:
-            faults = find_faults(matrix, self._n_threads())
+            faults = find_faults(matrix, self._n_threads()) or Faults.NONE
         if faults & (Faults.BROKEN | Faults.NOT_FINITE):
             val.check_csr(matrix, columns=self._column_names)
         return put_right(matrix, faults)
@@ -215,7 +219,7 @@ def _holds_integers(X: Any) -> bool:
 def _stretches(X: Any, n_rows: int, n_entries: int) -> Iterator[slice]:
     """Cut rows in stretches of so many rows and entries, but never a row."""
     start, end = 0, X.shape[0]
-    indptr = X.indptr if issparse(X) else X.shape[1] * np.arange(end + 1)
+    indptr = getattr(X, "indptr", X.shape[1] * np.arange(end + 1))
     while start < end:
         fits = np.searchsorted(indptr, indptr[start] + n_entries, side="right")
         stop = min(max(int(fits) - 1, start + 1), start + n_rows, end)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from skwfm import _validation as val
+from skwfm import _size_validation as val
 
-__all__ = ["memory_limit", "room_for_table"]
+__all__ = ["memory_limit", "room_for"]
 
 # Where Linux says what a container may have; {} is the place of this process.
 CONTAINER_FILES = (
@@ -28,12 +29,15 @@ CONTAINER_FILES = (
 
 def memory_limit() -> int | None:
     """Return the most bytes that this process can have, None where nothing says."""
-    machine = [size for size in (_physical(), _container()) if size is not None]
-    limits = [min(machine) + _swap()] if machine else []
-    process = _process()
-    if process is not None:
-        limits.append(process)
+    limits = [size for size in (_machine(), _process()) if size is not None]
     return min(limits, default=None)
+
+
+@cache
+def _machine() -> int | None:
+    """Return the memory and swap of the machine or its container."""
+    sizes = [size for size in (_physical(), _container()) if size is not None]
+    return min(sizes) + _swap() if sizes else None
 
 
 def _physical() -> int | None:
@@ -77,7 +81,7 @@ def _read(path: str) -> str:
 
 
 @contextmanager
-def room_for_table(
+def room_for(
     n_columns: int, n_factors: int, n_bytes: Callable[[int], int]
 ) -> Iterator[None]:
     """Raise where a table cannot fit; say of one that did not fit how large it is.

@@ -34,6 +34,7 @@ __all__ = [
     "count_labels",
     "n_threads",
     "score",
+    "table_bytes",
     "train",
 ]
 
@@ -237,14 +238,8 @@ class Table:
     ) -> None:
         self.scheme = scheme
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        length, n_outputs = scheme.length, scheme.n_outputs
-        linear_z = length + 2 * n_outputs
-        state = linear_z + (n_outputs if step == "ftrl" else 0)
-        states = _padded(state + 2, self.dtype)
-        stride = states
-        if step == "adagrad_weight":
-            stride += _padded(length, self.dtype)
-        self.places = [length, length + n_outputs, linear_z, state, state + 1, states]
+        self.places, stride = _row_places(scheme, self.dtype, step)
+        n_outputs = scheme.n_outputs
         per_line = CACHE_LINE // self.dtype.itemsize
         self._buffer: Array = np.empty(n_columns * stride + per_line, self.dtype)
         shift = -self._buffer.ctypes.data // self.dtype.itemsize % per_line
@@ -338,6 +333,26 @@ class Table:
         del factors
         buffer.resize(shape[0] * length, refcheck=False)
         return buffer.reshape(shape), linear
+
+
+def table_bytes(scheme: Scheme, n_columns: int, dtype: Any, step: str) -> int:
+    """Return the size of a table."""
+    _, stride = _row_places(scheme, np.dtype(dtype), step)
+    return n_columns * stride * int(np.dtype(dtype).itemsize)
+
+
+def _row_places(
+    scheme: Scheme, dtype: np.dtype[Any], step: str
+) -> tuple[list[int], int]:
+    """Return where the parts of a row begin behind its vector, and its length."""
+    length, n_outputs = scheme.length, scheme.n_outputs
+    linear_z = length + 2 * n_outputs
+    state = linear_z + (n_outputs if step == "ftrl" else 0)
+    states = _padded(state + 2, dtype)
+    stride = states
+    if step == "adagrad_weight":
+        stride += _padded(length, dtype)
+    return [length, length + n_outputs, linear_z, state, state + 1, states], stride
 
 
 def _padded(size: int, dtype: np.dtype[Any]) -> int:

@@ -2,6 +2,7 @@
 // this processor and splits rows over threads. Threads live as long as a call does, so
 // that a process may fork after it. Callers check all input; nothing here words errors.
 
+#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -260,15 +261,18 @@ Rows<T> rows_of(const Maybe<int64_t>& indptr, const Array<int32_t>& indices,
     return {pointer(indptr), indices.data(), values.data(), pointer(order), first, n_rows};
 }
 
-// Adds one to the count of every label of every row; returns the sum of the squared
-// weights.
+// Adds one to the count of every label of every row, as far as 32 bits count; returns
+// the sum of the squared weights.
 template <class T>
 double count(const Rows<T>& rows, int32_t* counts) {
     double squares = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
         const int64_t row = rows.row(i), first = rows.indptr[row];
         const int64_t end = rows.indptr[row + 1];
-        for (int64_t q = first; q < end; q++) counts[rows.indices[q]]++;
+        for (int64_t q = first; q < end; q++) {
+            int32_t& n = counts[rows.indices[q]];
+            n += n < std::numeric_limits<int32_t>::max();
+        }
         double part = 0;
 #pragma omp simd reduction(+ : part)
         for (int64_t q = first; q < end; q++)
