@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_X_y
@@ -27,9 +27,9 @@ from skwfm._bags import csr_of_dense, narrow_csr, put_right
 from skwfm._compose import FieldTransformer
 from skwfm._default_fields import needs_encoding
 from skwfm._field_map import FieldMap
-from skwfm._fields import resolve_fields
+from skwfm._fields import FieldCSR, resolve_fields
 from skwfm._kernels import compiled
-from skwfm._kernels.checks import Faults
+from skwfm._kernels.checks import Faults, narrow
 from skwfm._kernels.checks import faults as find_faults
 from skwfm._size_validation import check_n_columns
 
@@ -69,7 +69,7 @@ class FieldInput(BaseEstimator):
             matrix, y = check_X_y(X, y, **_CHECKS)
             faults = None
         else:
-            faults = self._check_format(X)
+            X, faults = self._narrowed(X)
             matrix, y = validate_data(self, X, y, **_CHECKS)
         self._learn_fields(self._field_map(X, matrix))
         self.input_field_map_ = getattr(X, "field_map", None)
@@ -87,7 +87,7 @@ class FieldInput(BaseEstimator):
                 X = self.field_transformer_._partial_fit_transform(X)
             matrix, y = check_X_y(X, y, **_CHECKS)
         else:
-            faults = self._check_format(X)
+            X, faults = self._narrowed(X)
             if given is not None and given.extends(self.input_field_map_):
                 self.n_features_in_, self.input_field_map_ = given.n_columns, given
             matrix, y = validate_data(self, X, y, reset=False, **_CHECKS)
@@ -121,6 +121,23 @@ class FieldInput(BaseEstimator):
 
     def _n_threads(self) -> int:
         return compiled.n_threads(effective_n_jobs(self.n_jobs))
+
+    def _narrowed(self, X: Any) -> tuple[Any, Faults | None]:
+        """Check the format of X; return it with indices of 32 bits, and its faults.
+
+        To look at indices of 64 bits would take longer than at those of 32.
+        """
+        arrays = narrow(X) if type(X) in (FieldCSR, csr_matrix, csr_array) else None
+        if arrays is None:
+            return X, self._check_format(X)
+        check_n_columns(X.shape[1])
+        known = {"fields": X.field_map} if isinstance(X, FieldCSR) else {}
+        indptr, indices = arrays
+        out = type(X)((X.data, indices, indptr), shape=X.shape, **known)
+        faults = find_faults(out, self._n_threads())
+        if faults is not None and faults & Faults.BROKEN:
+            val.check_format(X)  # which shows the columns as they are
+        return out, faults
 
     def _check_format(self, X: Any) -> Faults | None:
         """Refuse a broken matrix; return what else is the matter with it."""

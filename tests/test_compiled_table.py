@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skwfm._kernels import compiled, online
-from skwfm._kernels.checks import Faults, faults, faults_slowly, is_clean
+from skwfm._kernels.checks import Faults, faults, faults_slowly, is_clean, narrow
 from skwfm._kernels.compiled import (
     Options,
     Rows,
@@ -551,3 +551,31 @@ def test_start_without_the_core_is_the_same(step, dtype):
     tables[0].start(counts, np.full(2, 0.1), **numbers)
     online.start(tables[1], counts, np.full(2, 0.1), **numbers)
     assert_array_equal(tables[0].rows, tables[1].rows)
+
+
+def test_wide_columns_that_do_not_fit_become_a_fault():
+    columns = [0, 1, 2**31 - 1, 2**31, 2**32, 2**32 + 1, 2**62, 2**63 - 1, -1, -(2**63)]
+    indices = np.array(columns * 3, np.int64)
+    X = SimpleNamespace(
+        format="csr",
+        shape=(1, 5),
+        indptr=np.array([0, len(indices)]),
+        indices=indices,
+        data=np.ones(len(indices)),
+    )
+    indptr, got = narrow(X)
+    assert indptr.dtype == got.dtype == np.int32
+    fits = (indices >= 0) & (indices < 2**31)
+    assert_array_equal(got, np.where(fits, indices, -1))
+
+
+@pytest.mark.parametrize("indptr", [[1, 2], [0, 3], [0, 2**40], [-1, 2], [0, 1, 2]])
+def test_pointers_that_scipy_would_refuse_are_left_to_the_checks(indptr):
+    X = SimpleNamespace(
+        format="csr",
+        shape=(1, 5),
+        indptr=np.array(indptr),
+        indices=np.arange(2),
+        data=np.ones(2),
+    )
+    assert narrow(X) is None

@@ -14,7 +14,7 @@ import numpy as np
 
 from skwfm._kernels import compiled
 
-__all__ = ["Faults", "faults", "faults_slowly", "is_clean"]
+__all__ = ["Faults", "faults", "faults_slowly", "is_clean", "narrow"]
 
 # Rows that numpy looks at together, to bound its memory.
 BLOCK_ROWS = 2**14
@@ -65,6 +65,25 @@ def _core_takes(X: Any) -> bool:
     integers = all(a.dtype in (np.int32, np.int64) for a in arrays[:2])
     is_float = X.data.dtype in (np.float32, np.float64)
     return compiled.available() and plain and integers and is_float
+
+
+def narrow(X: Any) -> tuple[Any, Any] | None:
+    """Return row pointer and columns of a CSR matrix with 32 bits, in one pass.
+
+    Columns that do not fit become -1, hence a fault. None where they have 32 bits, the
+    core cannot do it, the pointer needs more, or scipy would refuse what comes out.
+    """
+    indptr = X.indptr
+    is_wide = X.indices.dtype == indptr.dtype == np.int64
+    if not is_wide or not _core_takes(X) or len(indptr) != X.shape[0] + 1:
+        return None
+    if indptr.min() < 0 or indptr.max() > np.iinfo(np.int32).max:
+        return None
+    if indptr[0] != 0 or not indptr[-1] <= len(X.indices) == len(X.data):
+        return None
+    indices = np.empty(len(X.indices), np.int32)
+    compiled.core().narrow(indices=X.indices, out=indices)
+    return X.indptr.astype(np.int32), indices
 
 
 def faults_slowly(X: Any) -> Faults:

@@ -1,4 +1,4 @@
-"""Long rows, many rows, large numbers and tables that cannot fit: what memory they take.
+"""Memory: of long rows and many rows, of large numbers, of tables that cannot fit.
 
 What resident memory grows by is measured in a process of its own, by its peak.
 """
@@ -24,7 +24,6 @@ from skwfm import (
     WeightedFFMRegressor,
     WeightedFMClassifier,
     WeightedFMRegressor,
-    WeightedMultiLabelEncoder,
     hstack,
     to_padded,
 )
@@ -90,8 +89,9 @@ def rows(with_long):
     lengths = np.full(n_short + 1, 5)
     lengths[n_short // 2] = 10_000 if with_long else 5
     columns = rng.integers(0, n_columns // 5, (n_short + 1, 5)) + np.arange(5) * 4000
-    blocks = [columns[: n_short // 2].ravel(), None, columns[n_short // 2 + 1 :].ravel()]
-    blocks[1] = np.arange(0, n_columns, 2) if with_long else columns[0]
+    long = np.arange(0, n_columns, 2) if with_long else columns[0]
+    middle = n_short // 2
+    blocks = columns[:middle].ravel(), long, columns[middle + 1 :].ravel()
     arrays = np.ones(lengths.sum(), np.float32), np.concatenate(blocks)
     shape = n_short + 1, n_columns
     indptr = np.append(0, np.cumsum(lengths))
@@ -293,6 +293,27 @@ def test_parts_change_no_bit(estimator, core, monkeypatch):
     for same in (X, X.astype(int), X.astype(np.float32), wide, turned, X.toarray()):
         assert_array_equal(model.predict_proba(same), whole)
     assert_array_equal(model.predict_proba(zeros)[10:], whole[10:])
+
+
+@pytest.mark.parametrize("kind", [FieldCSR, sp.csr_matrix, sp.csr_array])
+@pytest.mark.parametrize("estimator", [WeightedFMClassifier, WeightedFFMRegressor])
+def test_wide_indices_learn_the_same(estimator, kind):
+    plain = sp.random(400, 12, 0.4, "csr", random_state=0, dtype=np.float32)
+    fields = "auto" if kind is FieldCSR else [4, 4, 4]
+    known = {"fields": [4, 4, 4]} if kind is FieldCSR else {}
+    y = np.arange(400) % 2
+    models = []
+    for dtype in (np.int32, np.int64):
+        X = kind(plain, **known)
+        X.indices, X.indptr = X.indices.astype(dtype), X.indptr.astype(dtype)
+        arrays = X.data.copy(), X.indices.copy(), X.indptr.copy()
+        params = {"solver": "adagrad", "max_iter": 2, "random_state": 0}
+        models.append(estimator(2, fields=fields, **params).fit(X, y))
+        for array, before in zip((X.data, X.indices, X.indptr), arrays, strict=True):
+            assert array.dtype == before.dtype
+            assert_array_equal(array, before)
+    assert_array_equal(models[0].factors_, models[1].factors_)
+    assert models[0].field_names_ == models[1].field_names_
 
 
 # Offsets and numbers beyond 2^31, without the memory: views of one number.

@@ -100,9 +100,25 @@ void bind_of(py::module_& m) {
     bind_faults<T, int64_t, int64_t>(m);
 }
 
+// Writes labels of 64 bits as such of 32; those that do not fit become -1.
+void narrow(Array<int64_t> indices, Array<int32_t> out) {
+    const int64_t* labels = indices.data();
+    const int64_t n = std::min(indices.size(), out.size());
+    int32_t* to = out.mutable_data();
+    py::gil_scoped_release release;
+#pragma omp simd
+    for (int64_t q = 0; q < n; q++) {
+        const uint64_t label = uint64_t(labels[q]);
+        const uint32_t high = uint32_t(label >> 31) | uint32_t(label >> 32);
+        to[q] = int32_t(uint32_t(label) | (high ? ~0u : 0u));
+    }
+}
+
 }  // namespace
 
 void bind_checks(py::module_& m) {
+    using namespace py::literals;
+    m.def("narrow", narrow, "indices"_a.noconvert(), "out"_a.noconvert());
     bind_of<float>(m);
     bind_of<double>(m);
 }
