@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from skwfm._validation import shorten_text
 
-__all__ = ["check_n_columns", "no_room_error", "ran_out_error"]
+__all__ = [
+    "check_n_columns",
+    "check_vector_length",
+    "no_room_error",
+    "ran_out_error",
+]
 
-# Numbers of columns have 32 bits in the core and in the maps of fields.
-MAX_COLUMNS = 2**31 - 1
+# Columns, and the numbers of one, are counted by 32 bits in the core and in the maps of
+# fields.
+MAX_NUMBER = 2**31 - 1
 
 _LESS_MEMORY = (
     "Take fewer factors or fields, or fewer columns: hash the labels by "
@@ -17,10 +23,19 @@ _LESS_MEMORY = (
 
 def check_n_columns(n_columns: int, name: str = "X") -> None:
     """Raise when there are more columns than a number of 32 bits can count."""
-    if n_columns > MAX_COLUMNS:
+    if n_columns > MAX_NUMBER:
         raise ValueError(
-            f"{name} has {n_columns} columns, expected at most {MAX_COLUMNS}. Hash the "
+            f"{name} has {n_columns} columns, expected at most {MAX_NUMBER}. Hash the "
             "labels to fewer columns by WeightedMultiLabelEncoder(categories='hash')."
+        )
+
+
+def check_vector_length(length: int, n_factors: int) -> None:
+    """Raise when a column has more numbers than 32 bits count."""
+    if length > MAX_NUMBER:
+        raise ValueError(
+            f"n_factors={n_factors} gives every column {length} numbers, expected at "
+            f"most {MAX_NUMBER}. Take fewer factors or fields."
         )
 
 

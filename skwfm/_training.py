@@ -27,6 +27,7 @@ from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
 from skwfm._online import OnlineNet, OnlineRows, online_callbacks
 from skwfm._optimizers import resolve_solver
+from skwfm._size_validation import check_vector_length
 from skwfm._solver_validation import dropout_error, schedule_error
 from skwfm._solvers import (
     Solver,
@@ -142,6 +143,7 @@ def room_for_table(
 
     With a kind of step they lie in a table of the core, with their states.
     """
+    check_vector_length(n_outputs * layout.values_per_label, layout.n_factors)
 
     def n_bytes(n_factors: int) -> int:
         part = replace(layout, n_factors=n_factors)

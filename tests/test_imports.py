@@ -131,8 +131,9 @@ RULES = {
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
     "_training": _rule(
-        "_validation _solver_validation _memory _bags _kernels nn _model _device"
-        " _losses _dropout _solvers _optimizers _loop _net _online _state _stream",
+        "_validation _size_validation _solver_validation _memory _bags _kernels nn"
+        " _model _device _losses"
+        " _dropout _solvers _optimizers _loop _net _online _state _stream",
         f"{DATA} joblib",
     ),
     "_input": _rule(

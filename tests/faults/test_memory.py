@@ -408,6 +408,14 @@ def test_estimators_refuse_a_pointer_beyond_the_entries(estimator):
         fit_small(estimator).predict(X)
 
 
+def test_vectors_longer_than_32_bits_count_are_refused():
+    X, y = np.eye(4), np.arange(4.0)
+    model = WeightedFFMRegressor(40_000, fields=[0, 1, 2, 2**16 - 1])
+    for fit in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="n_factors=40000 gives every column 2621"):
+            fit(X, y)
+
+
 @needs_core
 def test_columns_beyond_32_bits_do_not_wrap():
     X = sp.csr_matrix(np.eye(4, dtype=np.float32))
