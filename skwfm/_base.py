@@ -52,7 +52,7 @@ __all__ = ["BaseWeightedFM"]
 
 # Rows, and values of bag sums, in one slice of predict: this bounds its memory.
 PREDICT_ROWS = 2**14
-PREDICT_VALUES = 2**20
+PREDICT_VALUES = 2**19
 # Rows, and stored values, that are converted at a time where X is not what the core
 # takes.
 CONVERT_ROWS = 2**14
