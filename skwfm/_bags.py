@@ -23,12 +23,16 @@ import scipy.sparse as sp
 
 from skwfm import _validation as val
 from skwfm._fields import FieldCSR, FieldMap, resolve_fields
+from skwfm._kernels.checks import Faults
 
 __all__ = [
     "FlatBags",
     "canonical_csr",
+    "csr_of_dense",
     "from_padded",
     "merge_rows",
+    "narrow_csr",
+    "put_right",
     "to_flat",
     "to_padded",
 ]
@@ -74,7 +78,65 @@ def canonical_csr(X: Any) -> Any:
     csr = _as_csr(X)
     if _is_canonical(csr.indices, csr.indptr):
         return csr
-    csr = csr.copy() if csr is X else csr
+    return _summed(csr)
+
+
+def csr_of_dense(X: Array) -> Any:
+    """Return what ``csr_matrix`` makes of a 2-D array, sooner.
+
+    Where no value is zero, in an eighth of the time; it then shares the memory of a
+    contiguous array.
+    """
+    n_rows, n_columns = X.shape
+    data, indices = X.ravel(), np.tile(np.arange(n_columns, dtype=np.int32), n_rows)
+    indptr = np.arange(n_rows + 1, dtype=np.int64) * n_columns
+    if not X.all():
+        used = X != 0
+        np.cumsum(np.count_nonzero(used, axis=1), out=indptr[1:])
+        used = used.ravel()
+        data, indices = data[used], indices[used]
+    out = sp.csr_matrix((data, indices, indptr), shape=X.shape)
+    out.has_canonical_format = True
+    return out
+
+
+def narrow_csr(csr: Any) -> Any:
+    """Return a canonical CSR matrix with indices of 32 bits, itself if it has them.
+
+    More than 2^31 stored values need 64 bits for the row pointer, and scipy keeps both
+    alike: then it stays as it is.
+    """
+    if csr.indices.dtype == np.int32 or csr.nnz > np.iinfo(np.int32).max:
+        return csr
+    arrays = csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
+    out = type(csr)(arrays, shape=csr.shape)
+    out.has_canonical_format = True
+    return out
+
+
+def put_right(csr: Any, faults: Faults) -> Any:
+    """Return a CSR matrix sorted, summed and without zeros; itself if it is so.
+
+    Parameters
+    ----------
+    csr : CSR matrix
+        Never modified.
+    faults : Faults
+        Whether it is unsorted, and has zeros.
+    """
+    if faults & Faults.UNSORTED:
+        n_stored = csr.nnz
+        csr = _summed(csr)
+        if csr.nnz < n_stored:  # sums may be zero where no value was
+            faults |= Faults.ZEROS
+    if faults & Faults.ZEROS and not csr.data[: csr.nnz].all():
+        csr = csr.copy()
+        csr.eliminate_zeros()
+    return csr
+
+
+def _summed(csr: Any) -> Any:
+    csr = csr.copy()
     csr.sum_duplicates()
     return csr
 

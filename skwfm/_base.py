@@ -11,7 +11,7 @@ has shape (C, n_columns), and ``factors_`` an axis of C after the columns.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -25,12 +25,15 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skwfm import _validation as val
+from skwfm._bags import narrow_csr
 from skwfm._callbacks import CallbackSupport, during_fit
 from skwfm._device import no_threads_of_parent, resolve_device
 from skwfm._epoch_tasks import end_fit_task, fit_tasks
 from skwfm._field_map import FieldMap
 from skwfm._input import FieldInput
 from skwfm._kernels import compiled
+from skwfm._kernels.checks import Faults
+from skwfm._kernels.compiled import Rows
 from skwfm._loop import joined_curves
 from skwfm._losses import Loss
 from skwfm._model import Layout
@@ -42,16 +45,18 @@ from skwfm._solver_validation import check_solver_name, check_stream_options
 from skwfm._solvers import ONLINE, SOLVERS
 from skwfm._state import Known
 from skwfm._stream import Learned, Stream
-from skwfm._training import Fitted, Problem, train
+from skwfm._training import Fitted, Problem, room_for_table, train
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["BaseWeightedFM"]
 
 # Rows, and values of bag sums, in one slice of predict: this bounds its memory.
 PREDICT_ROWS = 2**14
-PREDICT_VALUES = 2**22
-# Rows of another dtype than the factors' that are converted at a time.
+PREDICT_VALUES = 2**19
+# Rows, and stored values, that are converted at a time where X is not what the core
+# takes.
 CONVERT_ROWS = 2**14
+CONVERT_ENTRIES = 2**20
 
 Array = npt.NDArray[Any]
 
@@ -264,7 +269,9 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
             if known is None:
                 seed = check_random_state(self.random_state).randint(2**31)
                 shape = (X.shape[1], problem.dtype)
-                known = stream.begin(*shape, values[0], weights[0], seed)
+                sizes = problem.layout, shape[0], problem.loss.n_outputs, shape[1]
+                with room_for_table(*sizes):
+                    known = stream.begin(*shape, values[0], weights[0], seed)
             learned = stream.learn(stream.resumed(known), X, values, weights)
             seconds = time.perf_counter() - started
             self._keep_stream(learned, seconds, go_on)
@@ -299,9 +306,12 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         used = weights > 0
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
+        matrix = narrow_csr(matrix)  # once, not wherever the core looks at rows
         layout = self._layout(self.n_factors)
         if known is not None:
-            known = known.grown(matrix.shape[1])
+            sizes = layout, matrix.shape[1], loss.n_outputs, known.factors.dtype
+            with room_for_table(*sizes):
+                known = known.grown(matrix.shape[1])
         return Problem(matrix, values, weights, loss, None, layout, dtype, known)
 
     def _known(self) -> Known:
@@ -408,57 +418,56 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
     def _scores(self, X: Any) -> Array:
         """Return the scores of raw input, shape (n_samples, n_outputs)."""
         check_is_fitted(self, "factors_")
-        matrix = self._checked(X)
+        matrix, faults = self._looked_at(X)
         wide = self.factors_.dtype == np.float64
         device = resolve_device(self.device, fallback=True, float64=wide)
         if device.type == "cpu" and compiled.available():
-            scores = self._core_scores(matrix)
+            scores = self._core_scores(matrix, faults)
         else:
-            scores = self._torch_scores(matrix, device)
+            scores = self._torch_scores(matrix, faults, device)
         val.check_finite_scores(scores)
         return scores
 
-    def _core_scores(self, X: Any) -> Array:
+    def _core_scores(self, X: Any, faults: Faults | None) -> Array:
         """Score rows in the compiled core: a row the same, alone or among others."""
         layout = self._layout(self.factors_.shape[-1])
         table, linear, bias = self._parameters()
-        scheme = layout.scheme(len(bias))
+        scheme, model = layout.scheme(len(bias)), (table, linear, bias)
         n_threads = self._n_threads()
-        parts: Iterable[Any] = [X]
-        if X.dtype != table.dtype:  # converted in parts, to bound the memory
-            cuts = range(0, X.shape[0], CONVERT_ROWS)
-            parts = (X[cut : cut + CONVERT_ROWS].astype(table.dtype) for cut in cuts)
-        scores = [
-            compiled.score(
-                scheme, compiled.Rows.of(part), table, linear, bias, n_threads=n_threads
+        ready = faults == Faults.NONE and X.dtype == table.dtype
+        if ready and X.indices.dtype == np.int32:
+            return compiled.score(scheme, Rows.of(X), *model, n_threads=n_threads)
+        scores = np.empty((X.shape[0], len(bias)), table.dtype)
+        sizes = CONVERT_ROWS, CONVERT_ENTRIES
+        for rows, part in self._parts(X, faults, table.dtype, *sizes):
+            scores[rows] = compiled.score(
+                scheme, Rows.of(part), *model, n_threads=n_threads
             )
-            for part in parts
-        ]
-        return scores[0] if len(scores) == 1 else np.concatenate(scores)
+        return scores
 
-    def _torch_scores(self, X: Any, device: torch.device) -> Array:
+    def _torch_scores(
+        self, X: Any, faults: Faults | None, device: torch.device
+    ) -> Array:
         """Score rows in torch, in slices of bounded memory."""
         module = self.module_.to(device)
+        # Not a list of results: each would lie between memory that could be given back.
+        scores = np.empty((X.shape[0], module.num_outputs), self.factors_.dtype)
         with no_threads_of_parent(), torch.no_grad():
-            parts = [
-                module.score_flat(*batch.to(device).parts, batch.n_fields)
-                for batch in self._slices(X.astype(self.factors_.dtype, copy=False))
-            ]
-            scores: Array = torch.cat(parts).cpu().numpy()
-        return scores.reshape(X.shape[0], -1)
+            for rows, batch in self._slices(X, faults):
+                parts = batch.to(device).parts
+                part = module.score_flat(*parts, batch.n_fields)
+                scores[rows] = part.view(len(batch), -1).cpu().numpy()
+        return scores
 
-    def _slices(self, X: Any) -> Iterator[Batch]:
+    def _slices(self, X: Any, faults: Faults | None) -> Iterator[tuple[slice, Batch]]:
         """Yield batches of consecutive rows, small enough to bound the memory."""
         layout = self._layout(self.factors_.shape[-1])
         cut, per_label = layout.cut(), self.factors_[:1].size
         rows = min(max(PREDICT_VALUES // (per_label * cut[1]), 1), PREDICT_ROWS)
         entries = max(PREDICT_VALUES // per_label, 1)
-        start, n_rows = 0, X.shape[0]
-        while start < n_rows:
-            fits = np.searchsorted(X.indptr, X.indptr[start] + entries, side="right")
-            stop = min(max(int(fits) - 1, start + 1), start + rows, n_rows)
-            yield slice_batch(X[start:stop], *cut)
-            start = stop
+        dtype = self.factors_.dtype
+        for stretch, part in self._parts(X, faults, dtype, rows, entries):
+            yield stretch, slice_batch(part, *cut)
 
     def __sklearn_tags__(self) -> Any:
         """Accept sparse matrices; a field-aware model must be told the fields."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skwfm import _validation as val
+from skwfm._size_validation import check_n_columns
 
 __all__ = ["FieldMap", "IntArray"]
 
@@ -76,6 +77,8 @@ class FieldMap:
         An FM over such fields counts all pairs of a row: it is the FM with one field
         and ``intra_field=True``, which needs no bag per column.
         """
+        if self.n_fields < self.n_columns:
+            return False
         return bool(np.unique(self.ids).size == self.n_columns)
 
     def take(self, columns: Any) -> FieldMap:
@@ -167,6 +170,7 @@ class FieldMap:
         >>> FieldMap.from_fields([1, 2], n_columns=3).ids
         array([0, 1, 1], dtype=int32)
         """
+        check_n_columns(n_columns)
         if isinstance(fields, FieldMap):
             if fields.n_columns != n_columns:
                 raise ValueError(_wrong_length(fields, n_columns, fields.n_columns))
@@ -177,6 +181,7 @@ class FieldMap:
     @classmethod
     def each_column(cls, n_columns: int) -> FieldMap:
         """Return the map in which every column is its own field."""
+        check_n_columns(n_columns)
         ids = np.arange(n_columns, dtype=np.int32)
         return cls(ids, _default_names(n_columns))
 

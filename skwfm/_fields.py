@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from skwfm import _validation as val
 from skwfm._field_map import FieldMap, IntArray
+from skwfm._size_validation import check_n_columns
 
 __all__ = ["FieldCSR", "FieldMap", "FieldMapWarning", "hstack", "resolve_fields"]
 
@@ -243,6 +244,7 @@ def hstack(
         if matrix.shape[0] != matrices[0].shape[0]:
             n_rows, expected = matrix.shape[0], matrices[0].shape[0]
             raise ValueError(val.hstack_rows_error(position, n_rows, expected))
+    check_n_columns(sum(matrix.shape[1] for matrix in matrices), "The result")
     ids, names = _joined_fields(blocks, matrices)
     field_map = FieldMap(ids.astype(np.int32), _unique(names))
     out = sp.hstack(matrices, format="csr")

@@ -10,24 +10,28 @@ Cost: where the matrix is clean already, one pass over its entries and no copy.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_X_y
 from sklearn.utils.validation import validate_data
 
 from skwfm import _validation as val
-from skwfm._bags import canonical_csr
+from skwfm._bags import csr_of_dense, narrow_csr, put_right
 from skwfm._compose import FieldTransformer
 from skwfm._default_fields import needs_encoding
 from skwfm._field_map import FieldMap
-from skwfm._fields import resolve_fields
+from skwfm._fields import FieldCSR, resolve_fields
 from skwfm._kernels import compiled
+from skwfm._kernels.checks import Faults, narrow
+from skwfm._kernels.checks import faults as find_faults
+from skwfm._size_validation import check_n_columns
 
 __all__ = ["FieldInput"]
 
@@ -63,18 +67,18 @@ class FieldInput(BaseEstimator):
             X, y = validate_data(self, X, y, skip_check_array=True)
             X = self._encoded(X, y)
             matrix, y = check_X_y(X, y, **_CHECKS)
-            clean = False
+            faults = None
         else:
-            clean = self._check_format(X)
+            X, faults = self._narrowed(X)
             matrix, y = validate_data(self, X, y, **_CHECKS)
         self._learn_fields(self._field_map(X, matrix))
         self.input_field_map_ = getattr(X, "field_map", None)
-        matrix = self._canonical(matrix, clean and matrix.data is X.data)
+        matrix = self._canonical(matrix, _kept(faults, X, matrix))
         return matrix, y, _width(X)
 
     def _learn_further(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check more rows, which may have further columns at the end."""
-        clean, given = False, getattr(X, "field_map", None)
+        faults, given = None, getattr(X, "field_map", None)
         if self.field_transformer_ is not None:
             X, y = validate_data(self, X, y, reset=False, skip_check_array=True)
             # A copy shares the labels and grows by itself: an error undoes it.
@@ -83,7 +87,7 @@ class FieldInput(BaseEstimator):
                 X = self.field_transformer_._partial_fit_transform(X)
             matrix, y = check_X_y(X, y, **_CHECKS)
         else:
-            clean = self._check_format(X)
+            X, faults = self._narrowed(X)
             if given is not None and given.extends(self.input_field_map_):
                 self.n_features_in_, self.input_field_map_ = given.n_columns, given
             matrix, y = validate_data(self, X, y, reset=False, **_CHECKS)
@@ -93,7 +97,7 @@ class FieldInput(BaseEstimator):
         if not field_map.extends(before):
             val.check_same_fields(field_map.take(slice(before.n_columns)), before)
         self._learn_fields(field_map)
-        matrix = self._canonical(matrix, clean and matrix.data is X.data)
+        matrix = self._canonical(matrix, _kept(faults, X, matrix))
         return matrix, y, self.factors_.dtype
 
     def _field_map(self, X: Any, matrix: Any) -> FieldMap:
@@ -126,24 +130,46 @@ class FieldInput(BaseEstimator):
             min(self.n_jobs, workers) if self.n_jobs > 0 else workers
         )
 
-    def _check_format(self, X: Any) -> bool:
-        """Refuse a broken matrix; tell whether there is nothing more to check."""
-        clean = compiled.is_clean(X, self._n_threads())
-        if not clean:
-            val.check_format(X)
-        return clean
+    def _narrowed(self, X: Any) -> tuple[Any, Faults | None]:
+        """Check the format of X; return it with indices of 32 bits, and its faults.
 
-    def _canonical(self, X: Any, clean: bool = False) -> Any:
-        """Return X as plain CSR: finite, sorted, summed, without zeros."""
-        matrix = csr_matrix(X)
-        if clean or compiled.is_clean(matrix, self._n_threads()):
+        To look at indices of 64 bits would take longer than at those of 32.
+        """
+        arrays = narrow(X) if type(X) in (FieldCSR, csr_matrix, csr_array) else None
+        if arrays is None:
+            return X, self._check_format(X)
+        check_n_columns(X.shape[1])
+        known = {"fields": X.field_map} if isinstance(X, FieldCSR) else {}
+        indptr, indices = arrays
+        out = type(X)((X.data, indices, indptr), shape=X.shape, **known)
+        faults = find_faults(out, self._n_threads())
+        if faults is not None and faults & Faults.BROKEN:
+            val.check_format(X)  # which shows the columns as they are
+        return out, faults
+
+    def _check_format(self, X: Any) -> Faults | None:
+        """Refuse a broken matrix; return what else is the matter with it."""
+        if getattr(X, "format", None) == "csr":
+            check_n_columns(X.shape[1])
+        faults = find_faults(X, self._n_threads())
+        if faults is not None and faults & Faults.BROKEN:
+            val.check_format(X)
+        return faults
+
+    def _canonical(self, X: Any, faults: Faults | None = None) -> Any:
+        """Return X as plain CSR: finite, sorted, summed, without zeros.
+
+        What is known of its faults is not looked for again.
+        """
+        is_dense = not issparse(X)
+        matrix: Any = csr_of_dense(X) if is_dense else csr_matrix(X)
+        if is_dense and _surely_finite(matrix.data):
             return matrix
-        val.check_csr(matrix, columns=self._column_names)
-        matrix = canonical_csr(matrix)
-        if matrix.nnz and not matrix.data.all():
-            matrix = matrix.copy()
-            matrix.eliminate_zeros()
-        return matrix
+        if faults is None:
+            faults = find_faults(matrix, self._n_threads()) or Faults.NONE
+        if faults & (Faults.BROKEN | Faults.NOT_FINITE):
+            val.check_csr(matrix, columns=self._column_names)
+        return put_right(matrix, faults)
 
     def _column_names(self) -> Any:
         """Return the names of the (encoded) columns, or None."""
@@ -153,16 +179,77 @@ class FieldInput(BaseEstimator):
 
     def _checked(self, X: Any) -> Any:
         """Encode and check X against what was fitted; return a canonical CSR."""
+        matrix, faults = self._looked_at(X)
+        if matrix.dtype.kind != "f":
+            matrix = matrix.astype(np.float64)
+        return self._canonical(matrix, faults)
+
+    def _looked_at(self, X: Any) -> tuple[Any, Faults | None]:
+        """Encode and check X against what was fitted; return it and its faults.
+
+        A CSR matrix or an array comes back as it is, since converting all of it may
+        take much memory: all that is still to do is done by `_parts`.
+        """
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             X = self._encoded(X)
             shape = X.shape[0], self.n_features_in_
             val.check_table_shape(shape, 1, type(self).__name__)
-            return self._canonical(X)
-        clean = self._check_format(X)
-        matrix = validate_data(self, X, reset=False, **_CHECKS)
+            return self._canonical(X), Faults.NONE
+        faults = self._check_format(X)
+        # A row tells what scikit-learn thinks of all, without making floats of them.
+        some = X[:1] if _holds_integers(X) and X.shape[0] else X
+        matrix = validate_data(self, some, reset=False, **_CHECKS)
         val.check_same_fields(getattr(X, "field_map", None), self.input_field_map_)
-        return self._canonical(matrix, clean and matrix.data is X.data)
+        if some is not X:
+            return X, faults
+        faults = _kept(faults, X, matrix)
+        known = faults is not None and not faults & Faults.NOT_FINITE
+        if known or (not issparse(matrix) and _surely_finite(matrix)):
+            return matrix, faults
+        return self._canonical(matrix, faults), Faults.NONE
+
+    def _parts(
+        self, X: Any, faults: Faults | None, dtype: Any, n_rows: int, n_entries: int
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield consecutive rows of what was looked at, as canonical CSR in a dtype.
+
+        A part has at most so many rows, and entries unless its only row has more.
+        """
+        for rows in _stretches(X, n_rows, n_entries):
+            part = X[rows]
+            if part.dtype.kind != "f":
+                part = part.astype(np.float64)
+            part = self._canonical(part, faults).astype(dtype, copy=False)
+            yield rows, narrow_csr(part)
+
+
+def _surely_finite(values: Array) -> bool:
+    """Tell by their sum that numbers are finite; False if it may have overflowed."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()))
+
+
+def _kept(faults: Faults | None, X: Any, matrix: Any) -> Faults | None:
+    """Return the faults of X if scikit-learn's checks left its numbers as they were."""
+    if faults is None or not (matrix.data is X.data or _holds_integers(X)):
+        return None
+    return faults
+
+
+def _holds_integers(X: Any) -> bool:
+    return getattr(X, "format", None) == "csr" and X.dtype.kind in "biu"
+
+
+def _stretches(X: Any, n_rows: int, n_entries: int) -> Iterator[slice]:
+    """Cut rows in stretches of so many rows and entries, but never a row."""
+    start, end = 0, X.shape[0]
+    indptr = getattr(X, "indptr", X.shape[1] * np.arange(end + 1))
+    while start < end:
+        fits = np.searchsorted(indptr, indptr[start] + n_entries, side="right")
+        stop = min(max(int(fits) - 1, start + 1), start + n_rows, end)
+        yield slice(start, stop)
+        start = stop
 
 
 def _width(X: Any) -> np.dtype[Any]:

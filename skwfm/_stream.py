@@ -132,7 +132,7 @@ class Stream:
         standard = target.shift, target.scale
         seen = Seen.of_fit(*standard, weight, X.shape[0], _mean_square(X))
         start = np.zeros(self.loss.n_outputs) if bias is None else bias
-        counts = np.bincount(X.indices, minlength=len(factors)).astype(np.int32)
+        counts = _as_int32(np.bincount(X.indices, minlength=len(factors)))
         if not compiled.available():
             own = (start * seen.scale).astype(factors.dtype)
             length = factors.shape[1]
@@ -237,6 +237,11 @@ class Stream:
 
 def _mean_square(X: Any) -> float:
     return usable_mean_square(row_norms(X, squared=True).mean(dtype=np.float64))
+
+
+def _as_int32(counts: Array) -> npt.NDArray[np.int32]:
+    """Return counts with 32 bits; more than that makes no difference to a penalty."""
+    return np.minimum(counts, np.iinfo(np.int32).max).astype(np.int32)
 
 
 def _labels_of(X: Any) -> tuple[Array, Any]:
@@ -416,8 +421,7 @@ class _Part:
     @cached_property
     def occurrences(self) -> npt.NDArray[np.int32]:
         """Rows of the part with each label."""
-        counts = np.bincount(self.X.indices, minlength=len(self.labels))
-        return counts.astype(np.int32)
+        return _as_int32(np.bincount(self.X.indices, minlength=len(self.labels)))
 
     def _steps(self, options: Options, first: int, n_rows: int) -> tuple[float, int]:
         if not compiled.available():

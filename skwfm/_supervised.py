@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,7 +20,10 @@ from skwfm._losses import Huber, Logistic, Loss, Poisson, Softmax, Squared
 __all__ = ["WeightedClassifier", "WeightedRegressor"]
 
 Array = npt.NDArray[Any]
-
+# Rows whose probabilities of several classes are worked out at a time.
+PROBA_ROWS = 2**14
+# scikit-learn's check of a target looks closer at more labels than these.
+FEW_LABELS = 20
 
 LOSSES: dict[str, type[Loss]] = {
     "squared_error": Squared,
@@ -180,6 +184,26 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         return val.checked_exp(scores) if self.loss == "poisson" else scores
 
 
+def _by_rows(function: Callable[..., Array], scores: Array) -> Array:
+    """Put a function of the scores of each row in their place; some rows at a time."""
+    for start in range(0, len(scores), PROBA_ROWS):
+        rows = slice(start, start + PROBA_ROWS)
+        scores[rows] = function(scores[rows], axis=1)
+    return scores
+
+
+def _different(y: Array) -> Array:
+    """Return the different labels of a target, refused where they are no classes."""
+    is_number = y.dtype.kind in "biuf"
+    if not is_number:
+        check_classification_targets(y)
+    labels = np.unique(y)
+    if is_number:
+        # A few numbers say of what kind all are; of many, scikit-learn counts how many.
+        check_classification_targets(labels if len(labels) <= FEW_LABELS else y)
+    return labels
+
+
 class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
     """Two classes and the logistic loss, or more and the softmax loss."""
 
@@ -255,12 +279,12 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
 
     def _learn_target(self, y: Array, classes: Array | None) -> tuple[Loss, Array]:
         val.check_label_kinds(y)
-        check_classification_targets(y)
+        found = _different(y)
         if classes is not None:
             self.classes_ = classes
             val.check_known_classes(y, classes, "y")
         else:
-            self.classes_ = np.unique(y)
+            self.classes_ = found
             val.check_two_classes(self.classes_)
         codes = np.searchsorted(self.classes_, y)  # unique's inverse would sort y
         n_classes = len(self.classes_)
@@ -380,7 +404,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         """
         scores = self.decision_function(X)
         if scores.ndim == 2:
-            return np.asarray(softmax(scores, axis=1))
+            return _by_rows(softmax, scores)
         return np.column_stack([expit(-scores), expit(scores)])
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -398,7 +422,7 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         """
         scores = self.decision_function(X)
         if scores.ndim == 2:
-            return np.asarray(log_softmax(scores, axis=1))
+            return _by_rows(log_softmax, scores)
         return np.column_stack([log_expit(-scores), log_expit(scores)])
 
     def predict(self, X: Any) -> Array:

@@ -6,6 +6,8 @@ torch. Each trains a torch module and returns arrays in coded units.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +21,12 @@ from skwfm._dropout import FactorDropout
 from skwfm._kernels import compiled
 from skwfm._loop import LoopNet, is_one_of_many
 from skwfm._losses import HUBER_DELTA, Loss, Target
+from skwfm._memory import room_for
 from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
 from skwfm._online import OnlineNet, OnlineRows, online_callbacks
 from skwfm._optimizers import resolve_solver
+from skwfm._size_validation import check_vector_length
 from skwfm._solver_validation import dropout_error, schedule_error
 from skwfm._solvers import (
     Solver,
@@ -35,7 +39,7 @@ from skwfm._state import Known, Seen, SolverState, usable_mean_square
 from skwfm._stream import Stream
 from skwfm.nn._fm import FactorModule
 
-__all__ = ["Fitted", "Problem", "fitted_so_far", "train"]
+__all__ = ["Fitted", "Problem", "fitted_so_far", "room_for_table", "train"]
 
 # Up to so many rows the penalty does more good than rows held out, by half a percent on
 # ratings. A field-aware model overfits sooner, and an FM on long rows: its pair terms
@@ -116,9 +120,39 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
         X=X.astype(dtype, copy=False), values=None, weights=weights, dtype=dtype
     )
     del X, values, weights
-    if online:
-        return _train_online(params, problem, solver, target, rng)
-    return _train_torch(params, problem, solver, target, rng)
+    sizes = problem.layout, problem.X.shape[1], problem.loss.n_outputs, dtype
+    step = Stream.of(params, problem.loss, problem.layout).step if online else None
+    # torch holds the gradients of all parameters beside them.
+    with room_for_table(*sizes, step=step, n_copies=2 - online):
+        if online:
+            return _train_online(params, problem, solver, target, rng)
+        return _train_torch(params, problem, solver, target, rng)
+
+
+def room_for_table(
+    layout: Layout,
+    n_columns: int,
+    n_outputs: int,
+    dtype: np.dtype[Any],
+    *,
+    step: str | None = None,
+    n_copies: int = 1,
+) -> AbstractContextManager[None]:
+    """Raise MemoryError where the parameters cannot fit, see `room_for`.
+
+    With a kind of step they lie in a table of the core, with their states.
+    """
+    check_vector_length(n_outputs * layout.values_per_label, layout.n_factors)
+
+    def n_bytes(n_factors: int) -> int:
+        part = replace(layout, n_factors=n_factors)
+        if step is not None:
+            scheme = part.scheme(n_outputs)
+            return compiled.table_bytes(scheme, n_columns, dtype, step)
+        n_values = n_columns * n_outputs * part.values_per_label
+        return n_copies * n_values * dtype.itemsize
+
+    return room_for(n_columns, layout.n_factors, n_bytes)
 
 
 def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:

@@ -266,6 +266,8 @@ def check_format(X: Any) -> None:
 
 def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
     """Return one float64 weight >= 0 per row, not all of them zero."""
+    if sample_weight is None:
+        return np.ones(X.shape[0])
     weights = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
@@ -278,7 +280,7 @@ def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
 
 def check_classes_left(n_classes: int, codes: Any) -> None:
     """Raise when fewer than two classes have a row of positive weight."""
-    if n_classes and len(np.unique(codes)) < 2:
+    if n_classes and codes.min() == codes.max():
         raise ValueError(
             "y has one class only among the rows of positive sample_weight, expected "
             "at least two classes."

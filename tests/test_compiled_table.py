@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skwfm._kernels import compiled, online
+from skwfm._kernels.checks import Faults, faults, faults_slowly, is_clean, narrow
 from skwfm._kernels.compiled import (
     Options,
     Rows,
@@ -19,7 +20,6 @@ from skwfm._kernels.compiled import (
     Table,
     Threads,
     count_labels,
-    is_clean,
     score,
     train,
 )
@@ -176,13 +176,15 @@ SPOILED = {
 }
 
 
+@everywhere
+@pytest.mark.parametrize("wide_indices", [np.int32, np.int64])
 @pytest.mark.parametrize("wide", [np.int32, np.int64])
 @both_dtypes
-def test_clean_rows_are_told_from_others(dtype, wide):
+def test_clean_rows_are_told_from_others(dtype, wide, wide_indices):
     """Every change of one number of the arrays, of which one entry is not in use."""
     arrays = {
         "indptr": np.array([0, 3, 3, 4, 7], wide),
-        "indices": np.array([0, 2, 3, 1, 0, 1, 2, 9], np.int32),
+        "indices": np.array([0, 2, 3, 1, 0, 1, 2, 9], wide_indices),
         "data": np.array([1, 2, -1, 3, 1, 1, 5, 0], dtype),
     }
     answers = set()
@@ -190,10 +192,50 @@ def test_clean_rows_are_told_from_others(dtype, wide):
         for place, value in itertools.product(range(len(arrays[name])), values):
             spoiled = arrays | {name: arrays[name].copy()}
             spoiled[name][place] = value
-            got = is_clean(SimpleNamespace(format="csr", shape=(4, 4), **spoiled))
-            assert got == is_clean_slowly(*spoiled.values(), 4)
-            answers.add(got)
-    assert answers == {False, True}
+            X = SimpleNamespace(format="csr", shape=(4, 4), **spoiled)
+            assert is_clean(X) == is_clean_slowly(*spoiled.values(), 4)
+            found, slowly = faults(X), faults_slowly(X)
+            assert found == slowly or found & slowly & Faults.BROKEN
+            answers.add(found)
+    assert answers >= {*Faults, Faults.NONE}
+
+
+@both_dtypes
+@pytest.mark.parametrize("wide", [np.int32, np.int64])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_faults_of_long_and_many_rows(dtype, wide, n_threads):
+    """Blocks of entries, of rows, and the places where two of them meet."""
+    rng = np.random.default_rng(0)
+    lengths = rng.choice([0, 1, 7, 40_000], p=[0.3, 0.3, 0.3998, 0.0002], size=40_000)
+    lengths[[0, 1, -1]] = 0, 50_000, 0
+    indptr = np.append(0, np.cumsum(lengths))
+    steps = rng.integers(1, 5, lengths.sum())
+    steps[indptr[:-1][lengths > 0]] = 0
+    total = np.cumsum(steps)
+    columns = total - np.repeat(total[np.minimum(indptr[:-1], len(total) - 1)], lengths)
+    arrays = {
+        "indptr": indptr.astype(wide),
+        "indices": columns.astype(wide),
+        "data": rng.uniform(0.5, 1, len(columns)).astype(dtype),
+    }
+    X = SimpleNamespace(format="csr", shape=(len(lengths), columns.max() + 1), **arrays)
+    assert faults(X, n_threads) == faults_slowly(X) == Faults.NONE
+    for place in [1, 2**14, 2**14 + 1, *rng.integers(len(columns), size=20), -1]:
+        for name, value, fault in (
+            ("indices", columns.max() + 1, Faults.BROKEN),
+            ("indices", -1, Faults.BROKEN),
+            ("data", np.nan, Faults.NOT_FINITE),
+            ("data", 0, Faults.ZEROS),
+        ):
+            before = arrays[name][place]
+            arrays[name][place] = value
+            assert faults(X, n_threads) & fault
+            arrays[name][place] = before
+        before = arrays["indices"][place]
+        for value in (max(before - 5, 0), before + 4):
+            arrays["indices"][place] = min(value, columns.max())
+            assert faults(X, n_threads) == faults_slowly(X)
+        arrays["indices"][place] = before
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0), (3, 4)])
@@ -205,7 +247,7 @@ def test_rows_without_entries_are_clean(shape):
     "change",
     [
         lambda X: X.tocsc(),
-        lambda X: X.astype(np.int64),
+        lambda X: X.toarray(),
     ],
 )
 def test_rows_of_another_kind_are_not_clean(change):
@@ -509,3 +551,31 @@ def test_start_without_the_core_is_the_same(step, dtype):
     tables[0].start(counts, np.full(2, 0.1), **numbers)
     online.start(tables[1], counts, np.full(2, 0.1), **numbers)
     assert_array_equal(tables[0].rows, tables[1].rows)
+
+
+def test_wide_columns_that_do_not_fit_become_a_fault():
+    columns = [0, 1, 2**31 - 1, 2**31, 2**32, 2**32 + 1, 2**62, 2**63 - 1, -1, -(2**63)]
+    indices = np.array(columns * 3, np.int64)
+    X = SimpleNamespace(
+        format="csr",
+        shape=(1, 5),
+        indptr=np.array([0, len(indices)]),
+        indices=indices,
+        data=np.ones(len(indices)),
+    )
+    indptr, got = narrow(X)
+    assert indptr.dtype == got.dtype == np.int32
+    fits = (indices >= 0) & (indices < 2**31)
+    assert_array_equal(got, np.where(fits, indices, -1))
+
+
+@pytest.mark.parametrize("indptr", [[1, 2], [0, 3], [0, 2**40], [-1, 2], [0, 1, 2]])
+def test_pointers_that_scipy_would_refuse_are_left_to_the_checks(indptr):
+    X = SimpleNamespace(
+        format="csr",
+        shape=(1, 5),
+        indptr=np.array(indptr),
+        indices=np.arange(2),
+        data=np.ones(2),
+    )
+    assert narrow(X) is None

@@ -33,6 +33,7 @@ from skwfm import (
 )
 from skwfm._bags import to_flat
 from skwfm._kernels import reference
+from skwfm._kernels.checks import Faults
 from skwfm._net import BagDataset
 
 REGRESSORS = [WeightedFMRegressor, WeightedFFMRegressor]
@@ -896,7 +897,8 @@ def test_fields_of_predict_must_be_those_of_fit():
 def test_slices_of_predict_are_bounded_by_their_entries(monkeypatch, intra_field):
     monkeypatch.setattr(skwfm._base, "PREDICT_VALUES", 8 * 20)
     estimator, X, _ = fitted(WeightedFMRegressor, intra_field=intra_field)
-    sizes = [(len(batch), len(batch.parts[0])) for batch in estimator._slices(X)]
+    slices = estimator._slices(X, Faults.NONE)
+    sizes = [(len(batch), len(batch.parts[0])) for _, batch in slices]
     assert sum(rows for rows, _ in sizes) == 120
     assert sum(entries for _, entries in sizes) == X.nnz
     assert max(entries for _, entries in sizes) <= 20

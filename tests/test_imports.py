@@ -47,12 +47,14 @@ RULES = {
     # `_numbers` and `_dates`, and in `_compose` with the defaults that it chooses by a
     # column's kind.
     "_validation": _rule("", DATA),
+    "_size_validation": _rule("_validation"),
+    "_memory": _rule("_size_validation"),
     "_callbacks": _rule("", DATA),
     "_file_validation": _rule("_validation", DATA),
     "_solver_validation": _rule("_validation", DATA),
-    "_field_map": _rule("_validation", DATA),
-    "_fields": _rule("_validation _field_map", DATA),
-    "_bags": _rule("_validation _field_map _fields", DATA),
+    "_field_map": _rule("_validation _size_validation", DATA),
+    "_fields": _rule("_validation _size_validation _field_map", DATA),
+    "_bags": _rule("_validation _field_map _fields _kernels", DATA),
     "_growing": _rule("", DATA),
     "_labels": _rule("", DATA),
     "_columns": _rule("_validation _labels _kernels", DATA),
@@ -130,19 +132,21 @@ RULES = {
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
     "_training": _rule(
-        "_validation _solver_validation _bags _kernels nn _model _device _losses"
+        "_validation _size_validation _solver_validation _memory _bags _kernels nn"
+        " _model _device _losses"
         " _dropout _solvers _optimizers _loop _net _online _state _stream",
         f"{DATA} joblib",
     ),
     "_input": _rule(
-        "_validation _field_map _fields _bags _default_fields _compose _kernels",
+        "_validation _size_validation _field_map _fields _bags _default_fields"
+        " _compose _kernels",
         f"{DATA} joblib",
     ),
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
-        "_validation _solver_validation _callbacks _field_map _fields _input _kernels"
-        " nn _model _device _losses _schedules _solvers _optimizers _loop _net _state"
-        " _stream _training _epoch_tasks _saving",
+        "_validation _solver_validation _callbacks _field_map _fields _bags _input"
+        " _kernels nn _model _device _losses _schedules _solvers _optimizers _loop"
+        " _net _state _stream _training _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),

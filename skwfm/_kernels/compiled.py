@@ -32,9 +32,9 @@ __all__ = [
     "available",
     "core",
     "count_labels",
-    "is_clean",
     "n_threads",
     "score",
+    "table_bytes",
     "train",
 ]
 
@@ -140,27 +140,6 @@ class Rows:
         return len(self.indptr) - 1 if self.order is None else len(self.order)
 
 
-def is_clean(X: Any, n_threads: int = 1) -> bool:
-    """Tell whether X surely is what the core takes; False: look closer, in words.
-
-    Canonical CSR (distinct columns, ascending, in range), finite weights, none zero.
-    """
-    if not available() or getattr(X, "format", None) != "csr":
-        return False
-    arrays = (X.indptr, X.indices, X.data)
-    plain = all(a.flags.c_contiguous and a.dtype.isnative for a in arrays)
-    if not plain or X.indices.dtype != np.int32 or X.data.dtype.char not in "fd":
-        return False
-    indptr, indices, values = arrays
-    return X.shape[0] + 1 == len(indptr) and _core.is_clean(
-        indptr=indptr,
-        indices=indices,
-        values=values,
-        n_columns=X.shape[1],
-        n_threads=n_threads,
-    )
-
-
 def count_labels(rows: Rows, n_columns: int) -> tuple[npt.NDArray[np.int32], float]:
     """Return how many rows have each label, and the mean squared norm of a row."""
     counts = np.zeros(n_columns, np.int32)
@@ -259,14 +238,8 @@ class Table:
     ) -> None:
         self.scheme = scheme
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        length, n_outputs = scheme.length, scheme.n_outputs
-        linear_z = length + 2 * n_outputs
-        state = linear_z + (n_outputs if step == "ftrl" else 0)
-        states = _padded(state + 2, self.dtype)
-        stride = states
-        if step == "adagrad_weight":
-            stride += _padded(length, self.dtype)
-        self.places = [length, length + n_outputs, linear_z, state, state + 1, states]
+        self.places, stride = _row_places(scheme, self.dtype, step)
+        n_outputs = scheme.n_outputs
         per_line = CACHE_LINE // self.dtype.itemsize
         self._buffer: Array = np.empty(n_columns * stride + per_line, self.dtype)
         shift = -self._buffer.ctypes.data // self.dtype.itemsize % per_line
@@ -360,6 +333,26 @@ class Table:
         del factors
         buffer.resize(shape[0] * length, refcheck=False)
         return buffer.reshape(shape), linear
+
+
+def table_bytes(scheme: Scheme, n_columns: int, dtype: Any, step: str) -> int:
+    """Return the size of a table."""
+    _, stride = _row_places(scheme, np.dtype(dtype), step)
+    return n_columns * stride * int(np.dtype(dtype).itemsize)
+
+
+def _row_places(
+    scheme: Scheme, dtype: np.dtype[Any], step: str
+) -> tuple[list[int], int]:
+    """Return where the parts of a row begin behind its vector, and its length."""
+    length, n_outputs = scheme.length, scheme.n_outputs
+    linear_z = length + 2 * n_outputs
+    state = linear_z + (n_outputs if step == "ftrl" else 0)
+    states = _padded(state + 2, dtype)
+    stride = states
+    if step == "adagrad_weight":
+        stride += _padded(length, dtype)
+    return [length, length + n_outputs, linear_z, state, state + 1, states], stride
 
 
 def _padded(size: int, dtype: np.dtype[Any]) -> int:

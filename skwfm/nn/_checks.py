@@ -171,6 +171,7 @@ def _raise_shape(name: str, value: Tensor, expected: str) -> None:
 
 
 def _check_offsets(offsets: Tensor, width: int) -> None:
+    offsets = offsets.long()  # the width of a row need not fit into 32 bits
     outside = (offsets < -1) | (offsets >= width)
     falls = offsets[:, 1:] < offsets[:, :-1]
     if not bool(outside.any() | falls.any()):

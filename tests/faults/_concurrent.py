@@ -64,7 +64,7 @@ def scores_of(model, rows=X):
 
 def in_torch(model, rows=X):
     """Predict as without the compiled core."""
-    return model._torch_scores(model._checked(rows), torch.device("cpu"))
+    return model._torch_scores(*model._looked_at(rows), torch.device("cpu"))
 
 
 def report(what, is_good):

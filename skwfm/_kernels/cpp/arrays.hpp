@@ -28,6 +28,7 @@ template <>
 const Kernels<float>& kernels<float>();
 template <>
 const Kernels<double>& kernels<double>();
+const Checks& checks();
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;

@@ -2,6 +2,7 @@
 // this processor and splits rows over threads. Threads live as long as a call does, so
 // that a process may fork after it. Callers check all input; nothing here words errors.
 
+#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -14,6 +15,7 @@ namespace skwfm {
     namespace isa {                                \
     extern const Kernels<float> single_kernels;    \
     extern const Kernels<double> double_kernels;   \
+    extern const Checks checks;                    \
     }
 SKWFM_DECLARE(v2)
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -77,9 +79,17 @@ template <>
 const Kernels<double>& kernels<double>() {
     return chosen<double>();
 }
+const Checks& checks() {
+#ifdef SKWFM_DISPATCH
+    if (instruction_set() == "v4") return v4::checks;
+    if (instruction_set() == "v3") return v3::checks;
+#endif
+    return v2::checks;
+}
 void bind_batch(py::module_& m);   // core_batch.cpp
 void bind_text(py::module_& m);    // core_text.cpp
 void bind_labels(py::module_& m);  // core_labels.cpp
+void bind_checks(py::module_& m);  // core_checks.cpp
 
 namespace {
 
@@ -251,15 +261,18 @@ Rows<T> rows_of(const Maybe<int64_t>& indptr, const Array<int32_t>& indices,
     return {pointer(indptr), indices.data(), values.data(), pointer(order), first, n_rows};
 }
 
-// Adds one to the count of every label of every row; returns the sum of the squared
-// weights.
+// Adds one to the count of every label of every row, as far as 32 bits count; returns
+// the sum of the squared weights.
 template <class T>
 double count(const Rows<T>& rows, int32_t* counts) {
     double squares = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
         const int64_t row = rows.row(i), first = rows.indptr[row];
         const int64_t end = rows.indptr[row + 1];
-        for (int64_t q = first; q < end; q++) counts[rows.indices[q]]++;
+        for (int64_t q = first; q < end; q++) {
+            int32_t& n = counts[rows.indices[q]];
+            n += n < std::numeric_limits<int32_t>::max();
+        }
         double part = 0;
 #pragma omp simd reduction(+ : part)
         for (int64_t q = first; q < end; q++)
@@ -267,51 +280,6 @@ double count(const Rows<T>& rows, int32_t* counts) {
         squares += part;
     }
     return squares;
-}
-
-// Tells whether rows `begin` to `finish` are canonical CSR over `n_columns` columns with
-// finite weights other than zero; one pass, no branch per entry.
-template <class T, class I>
-bool is_clean(const I* indptr, const int32_t* indices, const T* values, int64_t begin,
-              int64_t finish, int64_t n_stored, int64_t n_columns) {
-    int bad = 0;
-    for (int64_t i = begin; i < finish; i++) {
-        const int64_t first = indptr[i], end = indptr[i + 1];
-        if (first > end || first < 0 || end > n_stored) return false;
-        if (first == end) continue;
-        bad |= indices[first] < 0 || indices[end - 1] >= n_columns;
-#pragma omp simd reduction(| : bad)
-        for (int64_t q = first + 1; q < end; q++) bad |= indices[q] <= indices[q - 1];
-    }
-#pragma omp simd reduction(| : bad)
-    for (int64_t q = indptr[begin]; q < int64_t(indptr[finish]); q++)
-        bad |= !(values[q] - values[q] == 0) | (values[q] == 0);
-    return !bad;
-}
-
-template <class T, class I>
-void bind_is_clean(py::module_& m) {
-    using namespace py::literals;
-    m.def(
-        "is_clean",
-        [](Array<I> indptr, Array<int32_t> indices, Array<T> values, int64_t n_columns,
-           int n_threads) {
-            const int64_t n_stored = std::min(indices.size(), values.size());
-            const int64_t n_rows = indptr.size() - 1;
-            const I* p = indptr.data();
-            const int32_t* labels = indices.data();
-            const T* weights = values.data();
-            py::gil_scoped_release release;
-            if (n_rows < 0 || p[0] != 0) return false;
-            std::atomic<bool> clean{true};
-            in_stretches(n_rows, 1 << 14, n_threads, [&](int, int64_t begin, int64_t end) {
-                if (!is_clean(p, labels, weights, begin, end, n_stored, n_columns))
-                    clean = false;
-            });
-            return clean.load();
-        },
-        "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
-        "n_columns"_a, "n_threads"_a);
 }
 
 // SplitMix64 (Steele, Lea and Flood, 2014): a well-mixed number for every position.
@@ -336,8 +304,6 @@ void draw(T* p, int64_t length, T scale, uint64_t key) {
 template <class T>
 void bind(py::module_& m) {
     using namespace py::literals;
-    bind_is_clean<T, int32_t>(m);
-    bind_is_clean<T, int64_t>(m);
     m.def(
         "count",
         [](Array<int64_t> indptr, Array<int32_t> indices, Array<T> values,
@@ -459,6 +425,7 @@ PYBIND11_MODULE(_core, m) {
     skwfm::bind_batch(m);
     skwfm::bind_text(m);
     skwfm::bind_labels(m);
+    skwfm::bind_checks(m);
     m.def("instruction_sets", skwfm::instruction_sets);
     m.def("instruction_set", [] { return skwfm::instruction_set(); });
     m.def("set_instruction_set", skwfm::set_instruction_set);

@@ -203,4 +203,27 @@ struct Kernels {
                  const AdamStep<T>&);
 };
 
+// What is seen of some values: whether the highest bit is set by one that is not finite,
+// and by one that is zero.
+template <class W>
+struct SeenValues {
+    W not_finite, zero;
+};
+
+// What is seen of some labels: whether the highest bit is set by one outside the columns
+// up to `last`; and how many are no larger than the one before them.
+template <class W>
+struct SeenLabels {
+    W outside;
+    int64_t falls;
+};
+
+// The loops of a check, compiled for one instruction set; at most 2^31 entries.
+struct Checks {
+    SeenValues<uint32_t> (*floats)(const float*, int64_t n);
+    SeenValues<uint64_t> (*doubles)(const double*, int64_t n);
+    SeenLabels<uint32_t> (*labels)(const int32_t*, int64_t n, uint32_t last);
+    SeenLabels<uint64_t> (*wide_labels)(const int64_t*, int64_t n, uint64_t last);
+};
+
 }  // namespace skwfm
