@@ -580,7 +580,7 @@ def checked_exp(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the exponentials of scores, all finite."""
     with np.errstate(over="ignore"):
         values: npt.NDArray[Any] = np.exp(scores)
-    check_finite_scores(values)
+    check_finite_scores(values[:, None])
     return values
 
 
