@@ -242,7 +242,8 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         problem = self._problem(X, y, sample_weight, known, classes)
         if eval_set is not None:
             problem = problem._replace(eval_set=self._checked_eval_set(eval_set))
-        val.check_classes_left(problem.loss.n_classes, problem.values)
+        loss = problem.loss
+        val.check_target_left(loss.name, loss.n_classes, problem.values)
         tasks = fit_tasks(self, X, y, sample_weight, known is not None)
         return problem._replace(watchers=tasks)
 

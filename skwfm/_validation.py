@@ -276,12 +276,17 @@ def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
     return np.asarray(weights)
 
 
-def check_classes_left(n_classes: int, codes: Any) -> None:
-    """Raise when fewer than two classes have a row of positive weight."""
-    if n_classes and len(np.unique(codes)) < 2:
+def check_target_left(loss: str, n_classes: int, values: npt.NDArray[Any]) -> None:
+    """Raise when the rows of positive weight leave nothing to learn."""
+    if n_classes and len(np.unique(values)) < 2:
         raise ValueError(
             "y has one class only among the rows of positive sample_weight, expected "
             "at least two classes."
+        )
+    if loss == "poisson" and not values.any():
+        raise ValueError(
+            "y holds zeros only among the rows of positive sample_weight, expected a "
+            "positive sum with loss='poisson'."
         )
 
 
@@ -360,8 +365,6 @@ def check_counts(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
             f"y, row {row}: got {float(y[row])!r}, expected a value >= 0 with "
             "loss='poisson'."
         )
-    if not y.any():
-        raise ValueError("y holds zeros only, expected a positive sum with 'poisson'.")
     return y
 
 
