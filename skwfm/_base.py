@@ -295,7 +295,9 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         loss, values = self._learn_target(y, classes)
         if known is not None:
             val.check_same_loss(loss.name, known.state.loss)
-        weights = self._row_weights(sample_weight, matrix, values)
+        with np.errstate(over="ignore"):
+            weights = self._row_weights(sample_weight, matrix, values)
+        val.check_total_weight(weights)
         used = weights > 0
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]

@@ -45,6 +45,9 @@ _FIELDS_ADVICE = (
     "every column, or pass fields= (ids per column, or sizes per field)."
 )
 
+# Sums of weights, and of weights times targets, stay far from the largest float64.
+_LARGEST_TOTAL = 1e300
+
 # A cell may hold ten thousand labels: the message shows so many characters of it.
 _CELL_WIDTH = 200
 
@@ -274,6 +277,17 @@ def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
             "sample_weight is zero for every row, expected a positive weight somewhere."
         )
     return np.asarray(weights)
+
+
+def check_total_weight(weights: npt.NDArray[Any]) -> None:
+    """Raise when the weights of all rows are too small or too large to be summed."""
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    if not 0 < total <= _LARGEST_TOTAL:
+        raise ValueError(
+            f"sample_weight (times class_weight) sums to {total!r}, expected a sum "
+            f"above 0 and at most {_LARGEST_TOTAL:g}. Divide it by its mean."
+        )
 
 
 def check_target_left(loss: str, n_classes: int, values: npt.NDArray[Any]) -> None:
