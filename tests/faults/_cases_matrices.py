@@ -75,7 +75,11 @@ NAMED = r"row 1, column 1 holds -?(nan|inf), expected finite numbers\. Impute it
 
 # Row 5. The matrix has some 70 entries; entry 4 is in row 1.
 BROKEN: list[tuple[str, Callable[[], Any], str]] = [
-    ("label too large", broken(indices=put(4, 6)), f"got column index 6, .*0 to {LAST}"),
+    (
+        "label too large",
+        broken(indices=put(4, 6)),
+        f"got column index 6, .*0 to {LAST}",
+    ),
     ("label huge", broken(indices=put(4, 2**31 - 1)), "got column index 2147483647"),
     ("label negative", broken(indices=put(4, -1)), "got column index -1"),
     ("label int32 minimum", broken(indices=put(4, -(2**31))), "index -2147483648"),

@@ -195,8 +195,10 @@ def _stream(name: str, X: Any, y: Any, sample_weight: Any = None) -> Any:
 def _of_targets() -> Iterator[Case]:
     for name in REGRESSORS:
         for what, change in HUGE_Y.items():
+
             def make(n: str = name, c: Any = change) -> Any:
                 return values(), np.abs(c(target_of(n)))
+
             for solver in ("auto", "adagrad", "sgd", "adam"):
                 for loss in ("squared_error", "huber", "poisson"):
                     yield Case(
@@ -208,16 +210,23 @@ def _of_targets() -> Iterator[Case]:
                         ),
                         EITHER,
                     )
-            yield Case(2, f"{what}, {name}.partial_fit", make,
-                lambda given, n=name: _stream(n, *given), EITHER)
+            yield Case(
+                2,
+                f"{what}, {name}.partial_fit",
+                make,
+                lambda given, n=name: _stream(n, *given),
+                EITHER,
+            )
 
 
 def _of_weights() -> Iterator[Case]:
     for name in MODELS:
         for what, weigh in WEIGHTS.items():
+
             def make(n: str = name, w: Any = weigh) -> Any:
                 X = values()
                 return X, _target(n), w(len(X))
+
             for solver in ("auto", "adagrad", "sgd", "ftrl", "adam"):
                 yield Case(
                     2,
@@ -226,8 +235,13 @@ def _of_weights() -> Iterator[Case]:
                     lambda given, n=name, s=solver: _learn(n, given, solver=s),
                     EITHER,
                 )
-            yield Case(2, f"{what}, {name}.partial_fit", make,
-                lambda given, n=name: _stream(n, *given), EITHER)
+            yield Case(
+                2,
+                f"{what}, {name}.partial_fit",
+                make,
+                lambda given, n=name: _stream(n, *given),
+                EITHER,
+            )
 
 
 def cases() -> Iterator[Case]:
