@@ -262,9 +262,22 @@ def _row_of(indptr: Any, position: int) -> int:
 
 
 def check_format(X: Any) -> None:
-    """Check a CSR before anything else touches it: a broken one can crash scipy."""
+    """Check X before anything else touches it.
+
+    A broken CSR can crash scipy, and NumPy turns dates into large numbers, of which a
+    missing one is finite.
+    """
+    if _holds_dates(X):
+        raise TypeError(
+            f"X holds dates or durations, {X.dtype}, expected numbers. Take a "
+            "DateEncoder for dates, and turn durations into numbers."
+        )
     if sp.issparse(X) and getattr(X, "format", None) == "csr":
         check_csr(X, finite=False)
+
+
+def _holds_dates(values: Any) -> bool:
+    return getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M")
 
 
 def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
@@ -358,6 +371,11 @@ def check_class_weights(weights: npt.NDArray[Any], labels: npt.NDArray[Any]) -> 
 
 def check_real_target(y: Any) -> npt.NDArray[np.float64]:
     """Return a regression target as float64, shape (n_samples,)."""
+    if _holds_dates(y):
+        raise TypeError(
+            f"y holds dates or durations, {y.dtype}, expected numbers. Turn them into "
+            "numbers, such as days since a first one."
+        )
     try:
         values = np.asarray(column_or_1d(y, dtype=np.float64))
     except (TypeError, ValueError) as error:
