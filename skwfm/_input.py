@@ -97,6 +97,7 @@ class FieldInput(BaseEstimator):
         return matrix, y, self.factors_.dtype
 
     def _field_map(self, X: Any, matrix: Any) -> FieldMap:
+        val.check_n_columns(matrix.shape[1])
         # Whatever is not sparse is a table: each column is a field.
         known = X if issparse(X) else np.empty((0, matrix.shape[1]))
         return resolve_fields(known, self.fields, interactions=self._interactions)

@@ -47,6 +47,7 @@ _FIELDS_ADVICE = (
 
 # Sums of weights, and of weights times targets, stay far from the largest float64.
 _LARGEST_TOTAL = 1e300
+_MAX_COLUMNS = 2**31 - 1
 
 # A cell may hold ten thousand labels: the message shows so many characters of it.
 _CELL_WIDTH = 200
@@ -259,6 +260,15 @@ def _check_finite(X: Any, used: Any, name: str, columns: Any) -> None:
 def _row_of(indptr: Any, position: int) -> int:
     """Return the row that stored value number `position` belongs to."""
     return int(np.searchsorted(indptr, position, side="right")) - 1
+
+
+def check_n_columns(n_columns: int) -> None:
+    """Raise when numbers of columns do not fit into int32, as the core has them."""
+    if n_columns > _MAX_COLUMNS:
+        raise ValueError(
+            f"X has {n_columns} columns, expected at most {_MAX_COLUMNS}. Hash the "
+            "labels into fewer: WeightedMultiLabelEncoder(categories='hash')."
+        )
 
 
 def check_format(X: Any) -> None:
