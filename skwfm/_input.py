@@ -146,6 +146,7 @@ class FieldInput(BaseEstimator):
 
     def _checked(self, X: Any) -> Any:
         """Encode and check X against what was fitted; return a canonical CSR."""
+        val.check_unique_names(X)
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             X = self._encoded(X)
