@@ -302,6 +302,8 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
         layout = self._layout(self.n_factors)
+        length = layout.values_per_label * loss.n_outputs
+        val.check_table_size(self.n_factors, matrix.shape[1], length)
         if known is not None:
             known = known.grown(matrix.shape[1])
         return Problem(matrix, values, weights, loss, None, layout, dtype, known)

@@ -48,6 +48,8 @@ _FIELDS_ADVICE = (
 # Sums of weights, and of weights times targets, stay far from the largest float64.
 _LARGEST_TOTAL = 1e300
 _MAX_COLUMNS = 2**31 - 1
+# Of eight bytes each, in an array.
+_MAX_VALUES = 2**60 - 1
 
 # A cell may hold ten thousand labels: the message shows so many characters of it.
 _CELL_WIDTH = 200
@@ -268,6 +270,15 @@ def check_n_columns(n_columns: int) -> None:
         raise ValueError(
             f"X has {n_columns} columns, expected at most {_MAX_COLUMNS}. Hash the "
             "labels into fewer: WeightedMultiLabelEncoder(categories='hash')."
+        )
+
+
+def check_table_size(n_factors: int, n_columns: int, length: int) -> None:
+    """Raise when the factors are more than an array can have."""
+    if n_columns * length > _MAX_VALUES:
+        raise ValueError(
+            f"n_factors={n_factors!r}: {n_columns} columns with {length} factors each "
+            "are more than any memory holds. Lower n_factors."
         )
 
 
