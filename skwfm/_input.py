@@ -74,6 +74,7 @@ class FieldInput(BaseEstimator):
 
     def _learn_further(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check more rows, which may have further columns at the end."""
+        val.check_unique_names(X)
         clean, given = False, getattr(X, "field_map", None)
         if self.field_transformer_ is not None:
             X, y = validate_data(self, X, y, reset=False, skip_check_array=True)

@@ -82,6 +82,12 @@ BAD_Y: list[tuple[str, str, Callable[[Any], Any], str]] = [
         _with(2, np.longdouble("1e400"), np.longdouble),
         "y.*(inf|too large)",
     ),
+    (
+        "regressor",
+        "dates",
+        lambda y: y.astype("datetime64[s]"),
+        "y holds dates or durations",
+    ),
     ("regressor", "lists", lambda y: [[1.0], [1.0, 2.0]] * 12, "y|inhomogeneous|shape"),
     ("any", "scalar", lambda y: y[0], "y|array|Singleton|iterable"),
     ("any", "None", lambda y: None, "requires y to be passed"),
