@@ -192,6 +192,7 @@ def to_padded(
     array([[ 1,  2],
            [-1,  0]])
     """
+    val.check_format(X)
     field_map = resolve_fields(X, fields, interactions="fm")
     X = _as_csr(X)
     val.check_csr(X)

@@ -29,7 +29,7 @@ from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._growing import extended, grow_one, growing_error, placed, places_of
-from skwfm._validation import old_arrow_error
+from skwfm._validation import check_format, old_arrow_error
 
 __all__ = ["FieldTransformer", "make_field_transformer"]
 
@@ -547,6 +547,8 @@ def _checked_table(X: Any, **checks: Any) -> Any:
         if not TAKES_ARROW and nw.dependencies.is_pyarrow_table(X):
             raise TypeError(old_arrow_error(sklearn.__version__))
         return X
+    if sp.issparse(X):
+        check_format(X)
     dtype = None if hasattr(X, "__array__") or sp.issparse(X) else object
     return check_array(
         X, accept_sparse="csr", dtype=dtype, ensure_all_finite=False, **checks

@@ -94,6 +94,8 @@ class FieldCSR(sp.csr_matrix):
         fields: FieldMap | npt.ArrayLike | None = None,
         field_names: Sequence[str] | None = None,
     ) -> None:
+        if getattr(arg1, "format", "csr") != "csr":  # which scipy will convert
+            val.check_format(arg1)
         super().__init__(arg1, shape=shape, dtype=dtype, copy=copy)
         if fields is None and isinstance(arg1, FieldCSR):
             fields = arg1.field_map
@@ -254,6 +256,7 @@ def _as_csr(position: int, block: Any) -> Any:
     matrix: Any = block if sp.issparse(block) else np.asarray(block)
     if matrix.ndim != 2 or matrix.dtype.kind not in "buif":
         raise ValueError(val.hstack_block_error(position, block))
+    val.check_format(matrix, f"blocks[{position}]")
     return sp.csr_matrix(matrix)
 
 

@@ -216,20 +216,29 @@ def check_csr(
         If the row pointer is broken, a column index is outside ``[0, n_features)`` or
         a stored value is not finite; the message names row and column.
     """
-    n_rows, n_columns = X.shape
-    _check_indptr(X.indptr, n_rows, min(X.indices.size, X.data.size), name)
-    used = X.indices[: int(X.indptr[-1])]
-    if used.size and (used.min() < 0 or used.max() >= n_columns):
-        at = int(np.argmax((used < 0) | (used >= n_columns)))
-        raise ValueError(
-            f"{name}, row {_row_of(X.indptr, at)}: got column index {int(used[at])}, "
-            f"expected one of 0 to {n_columns - 1}."
-        )
+    used = _check_pointers(X, X.shape, name, ("row", "column"))
     if finite:
         _check_finite(X, used, name, columns)
 
 
-def _check_indptr(indptr: Any, n_rows: int, n_stored: int, name: str) -> None:
+def _check_pointers(X: Any, shape: Any, name: str, axes: tuple[str, str]) -> Any:
+    """Check the arrays of a CSR, CSC or BSR matrix; return the indices in use.
+
+    `shape` counts what `axes` names: rows and columns, the reverse, or blocks.
+    """
+    n_stored = min(len(X.indices), len(X.data))
+    _check_indptr(X.indptr, shape[0], n_stored, name, axes[0])
+    used = X.indices[: int(X.indptr[-1])]
+    if used.size and (used.min() < 0 or used.max() >= shape[1]):
+        at = int(np.argmax((used < 0) | (used >= shape[1])))
+        raise ValueError(
+            f"{name}, {axes[0]} {_row_of(X.indptr, at)}: got {axes[1]} index "
+            f"{int(used[at])}, expected one of 0 to {shape[1] - 1}."
+        )
+    return used
+
+
+def _check_indptr(indptr: Any, n_rows: int, n_stored: int, name: str, row: str) -> None:
     if indptr.size != n_rows + 1 or indptr[0] != 0 or indptr[-1] > n_stored:
         raise ValueError(
             f"{name}.indptr has {indptr.size} entries from {shorten(indptr[:1])} to "
@@ -238,11 +247,31 @@ def _check_indptr(indptr: Any, n_rows: int, n_stored: int, name: str) -> None:
         )
     falls = np.flatnonzero(indptr[1:] < indptr[:-1])
     if falls.size:
-        row = int(falls[0])
+        at = int(falls[0])
         raise ValueError(
-            f"{name}.indptr, row {row}: falls from {int(indptr[row])} to "
-            f"{int(indptr[row + 1])}, expected a row pointer that never decreases."
+            f"{name}.indptr, {row} {at}: falls from {int(indptr[at])} to "
+            f"{int(indptr[at + 1])}, expected a {row} pointer that never decreases."
         )
+
+
+def _check_places(X: Any, name: str) -> None:
+    """Check the rows and columns of a COO matrix."""
+    sizes = [len(X.row), len(X.col), len(X.data)]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"{name} has {sizes[0]} rows, {sizes[1]} columns and {sizes[2]} values, "
+            "expected one row and one column for every value."
+        )
+    for axis, places, size in zip(
+        ("row", "column"), (X.row, X.col), X.shape, strict=True
+    ):
+        bad = (places < 0) | (places >= size)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise ValueError(
+                f"{name}, entry {at}: got {axis} index {int(places[at])}, expected one "
+                f"of 0 to {size - 1}."
+            )
 
 
 def _check_finite(X: Any, used: Any, name: str, columns: Any) -> None:
@@ -282,19 +311,29 @@ def check_table_size(n_factors: int, n_columns: int, length: int) -> None:
         )
 
 
-def check_format(X: Any) -> None:
+def check_format(X: Any, name: str = "X") -> None:
     """Check X before anything else touches it.
 
-    A broken CSR can crash scipy, and NumPy turns dates into large numbers, of which a
-    missing one is finite.
+    A broken sparse matrix can crash scipy, and NumPy turns dates into large numbers, of
+    which a missing one is finite.
     """
     if _holds_dates(X):
         raise TypeError(
-            f"X holds dates or durations, {X.dtype}, expected numbers. Take a "
+            f"{name} holds dates or durations, {X.dtype}, expected numbers. Take a "
             "DateEncoder for dates, and turn durations into numbers."
         )
-    if sp.issparse(X) and getattr(X, "format", None) == "csr":
-        check_csr(X, finite=False)
+    if not sp.issparse(X) or X.ndim != 2:
+        return
+    kind, shape = X.format, X.shape
+    if kind == "csr":
+        _check_pointers(X, shape, name, ("row", "column"))
+    elif kind == "csc":
+        _check_pointers(X, shape[::-1], name, ("column", "row"))
+    elif kind == "bsr":
+        blocks = [size // part for size, part in zip(shape, X.blocksize, strict=True)]
+        _check_pointers(X, blocks, name, ("block row", "block column"))
+    elif kind == "coo":
+        _check_places(X, name)
 
 
 def _holds_dates(values: Any) -> bool:

@@ -79,7 +79,13 @@ CELLS: list[tuple[int, str, Any, Any, str]] = [
     (10, "1 and '1'", [1], [1, "1"], "labels of one kind"),
     (10, "1 and True", [1], [1, True], "labels of one kind"),
     (10, "text and bytes", ["a"], ["a", b"a"], "labels of one kind"),
-    (10, "date and text", ["a"], [datetime.date(2020, 1, 1), "a"], "labels of one kind"),
+    (
+        10,
+        "date and text",
+        ["a"],
+        [datetime.date(2020, 1, 1), "a"],
+        "labels of one kind",
+    ),
     (10, "a pair among labels", ["a"], ["a", ("b", 2.0)], "only labels or only"),
     (10, "a label among pairs", [("a", 1.0)], [("a", 1.0), "b"], "only labels or only"),
     (10, "a triple", [("a", 1.0)], [("a", 1.0, 2.0)], "only labels or only"),
@@ -102,7 +108,13 @@ CELLS: list[tuple[int, str, Any, Any, str]] = [
     (10, "weight numpy bool", {"a": 1.0}, {"a": np.True_}, "weights that are real"),
     (10, "weight complex", {"a": 1.0}, {"a": 1j}, "weights that are real numbers"),
     (10, "weight list", {"a": 1.0}, {"a": [1.0]}, "weights that are real numbers"),
-    (10, "weight array", {"a": 1.0}, {"a": np.ones(2)}, "weights that are real numbers"),
+    (
+        10,
+        "weight array",
+        {"a": 1.0},
+        {"a": np.ones(2)},
+        "weights that are real numbers",
+    ),
     (10, "weight date", {"a": 1.0}, {"a": datetime.date(2020, 1, 1)}, "real numbers"),
     (10, "weight timedelta", {"a": 1.0}, {"a": datetime.timedelta(1)}, "real numbers"),
     (10, "weight pd.NA", {"a": 1.0}, {"a": pd.NA}, "weights that are real numbers"),
@@ -149,39 +161,90 @@ def _of_cells() -> Iterator[Case]:
             if doing == "transform" and not isinstance(first, list | dict):
                 continue
             cells = column(first, cell, first)
-            yield Case(row, f"{what}, WeightedMultiLabelEncoder.{doing}", cells, act,
-                refuse(f"^{AT}.*{message}", BAD))
-        yield Case(row, f"{what}, FieldTransformer.fit", column(first, cell, first),
-            lambda X: FieldTransformer([("x", WeightedMultiLabelEncoder(), ["tags"])])
-            .fit_transform(X), refuse(f"^{AT}.*{message}", BAD))
+            yield Case(
+                row,
+                f"{what}, WeightedMultiLabelEncoder.{doing}",
+                cells,
+                act,
+                refuse(f"^{AT}.*{message}", BAD),
+            )
+        yield Case(
+            row,
+            f"{what}, FieldTransformer.fit",
+            column(first, cell, first),
+            lambda X: FieldTransformer(
+                [("x", WeightedMultiLabelEncoder(), ["tags"])]
+            ).fit_transform(X),
+            refuse(f"^{AT}.*{message}", BAD),
+        )
     for what, cell, same in SAME:
         rest = ({"a": 1.0, "b": 2.0}, {"b": -1.0})
-        yield Case(11, f"{what}, WeightedMultiLabelEncoder.fit", column(*rest, cell),
-            encode, equal(partial(_encoded, *rest, same), 0.0))
-        yield Case(11, f"{what}, WeightedMultiLabelEncoder.transform", column(cell),
-            later, equal(lambda s=same: later(column(s)()), 0.0))
+        yield Case(
+            11,
+            f"{what}, WeightedMultiLabelEncoder.fit",
+            column(*rest, cell),
+            encode,
+            equal(partial(_encoded, *rest, same), 0.0),
+        )
+        yield Case(
+            11,
+            f"{what}, WeightedMultiLabelEncoder.transform",
+            column(cell),
+            later,
+            equal(lambda s=same: later(column(s)()), 0.0),
+        )
         for scaling in ("l1", "l2", "sqrt", "max"):
-            yield Case(11, f"{what}, normalize {scaling}", column(*rest, cell),
+            yield Case(
+                11,
+                f"{what}, normalize {scaling}",
+                column(*rest, cell),
                 partial(encode, normalize=scaling),
-                equal(partial(_encoded, *rest, same, normalize=scaling), 1e-7))
+                equal(partial(_encoded, *rest, same, normalize=scaling), 1e-7),
+            )
     for what, cell in (("empty bags", []), ("None", None), ("weights 0", {"a": 0.0})):
-        yield Case(11, f"only {what}, WeightedMultiLabelEncoder.fit",
-            column(cell, cell), lambda X: WeightedMultiLabelEncoder().fit_transform(X)
-            .toarray(), equal(np.zeros((2, 0))))
+        yield Case(
+            11,
+            f"only {what}, WeightedMultiLabelEncoder.fit",
+            column(cell, cell),
+            lambda X: WeightedMultiLabelEncoder().fit_transform(X).toarray(),
+            equal(np.zeros((2, 0))),
+        )
     for scaling in ("l1", "l2", "sqrt", "max"):
-        yield Case(11, f"weights that sum to 0, normalize {scaling}",
+        yield Case(
+            11,
+            f"weights that sum to 0, normalize {scaling}",
             column({"a": 1.0, "b": -1.0}, {"a": 5e-324}, {"a": 1e308, "b": 1e308}),
             partial(encode, normalize=scaling, dtype=np.float64),
-            survive("Column 'tags', row 2: .* finite after scaling"))
-    yield Case(11, "a negative weight, log1p", column({"a": 1.0}, {"a": -2.0}),
-        partial(encode, weight_transform="log1p"), refuse("Column 'tags', row 1.*-2"))
-    yield Case(11, "duplicates refused", column(["a"], ["b", "b"]),
-        partial(encode, duplicates="error"), refuse(f"{AT}.*'b' twice"))
-    yield Case(1, "a weight beyond float32", column({"a": 1.0}, {"a": 1e39}), encode,
-        refuse("Column 'tags', row 1.*1e.39"))
-    yield Case(1, "weights whose sum overflows",
+            survive("Column 'tags', row 2: .* finite after scaling"),
+        )
+    yield Case(
+        11,
+        "a negative weight, log1p",
+        column({"a": 1.0}, {"a": -2.0}),
+        partial(encode, weight_transform="log1p"),
+        refuse("Column 'tags', row 1.*-2"),
+    )
+    yield Case(
+        11,
+        "duplicates refused",
+        column(["a"], ["b", "b"]),
+        partial(encode, duplicates="error"),
+        refuse(f"{AT}.*'b' twice"),
+    )
+    yield Case(
+        1,
+        "a weight beyond float32",
+        column({"a": 1.0}, {"a": 1e39}),
+        encode,
+        refuse("Column 'tags', row 1.*1e.39"),
+    )
+    yield Case(
+        1,
+        "weights whose sum overflows",
         column({"a": 1.0}, [("a", 1e308), ("a", 1e308)]),
-        partial(encode, dtype=np.float64), refuse("Column 'tags', row 1"))
+        partial(encode, dtype=np.float64),
+        refuse("Column 'tags', row 1"),
+    )
     for what, function in {
         "NaN": lambda w: w * np.nan,
         "inf": lambda w: w / 0,
@@ -190,9 +253,13 @@ def _of_cells() -> Iterator[Case]:
         "None": lambda w: None,
         "complex": lambda w: w * 1j,
     }.items():
-        yield Case(1, f"weight_transform that gives {what}",
+        yield Case(
+            1,
+            f"weight_transform that gives {what}",
             column({"a": 1.0}, {"a": 2.0}),
-            partial(_quiet, weight_transform=function), refuse("weight_transform|finite after scaling", BAD))
+            partial(_quiet, weight_transform=function),
+            refuse("weight_transform|finite after scaling", BAD),
+        )
 
 
 def _quiet(X: Any, **params: Any) -> Any:
@@ -223,28 +290,59 @@ def _of_unknown() -> Iterator[Case]:
         ("unknown that is empty", ["", "a"], ["a"]),
     ):
         for scaling in (None, "l1", "l2", "sqrt", "max"):
-            yield Case(9, f"{what}, ignored, normalize {scaling}", column(cell),
+            yield Case(
+                9,
+                f"{what}, ignored, normalize {scaling}",
+                column(cell),
                 partial(_unknown, normalize=scaling),
-                equal(lambda s=same, n=scaling: _unknown(column(s)(), normalize=n), 0.0))
-        yield Case(9, f"{what}, error", column(["a"], cell),
+                equal(
+                    lambda s=same, n=scaling: _unknown(column(s)(), normalize=n), 0.0
+                ),
+            )
+        yield Case(
+            9,
+            f"{what}, error",
+            column(["a"], cell),
             partial(_unknown, handle_unknown="error"),
-            refuse(f"{AT}.*(unknown|labels seen in fit)"))
-        yield Case(9, f"{what}, infrequent without rare labels", column(cell),
+            refuse(f"{AT}.*(unknown|labels seen in fit)"),
+        )
+        yield Case(
+            9,
+            f"{what}, infrequent without rare labels",
+            column(cell),
             partial(_unknown, handle_unknown="infrequent"),
-            equal(lambda s=same: _unknown(column(s)()), 0.0))
-    yield Case(9, "an unknown label, infrequent", column(["a", "z"]),
+            equal(lambda s=same: _unknown(column(s)()), 0.0),
+        )
+    yield Case(
+        9,
+        "an unknown label, infrequent",
+        column(["a", "z"]),
         partial(_unknown, handle_unknown="infrequent", min_frequency=2),
-        equal(np.array([[1.0, 0.0, 1.0]])))
-    yield Case(9, "an unknown label, hashed", column(["a", "z"]),
-        lambda X: _unknown(X, categories="hash", n_hash_features=8).sum(), equal(2.0))
-    yield Case(9, "an unknown label in fit, error", column(["a"], ["z"]),
+        equal(np.array([[1.0, 0.0, 1.0]])),
+    )
+    yield Case(
+        9,
+        "an unknown label, hashed",
+        column(["a", "z"]),
+        lambda X: _unknown(X, categories="hash", n_hash_features=8).sum(),
+        equal(2.0),
+    )
+    yield Case(
+        9,
+        "an unknown label in fit, error",
+        column(["a"], ["z"]),
         partial(encode, categories=[["a"]], handle_unknown="error"),
-        refuse(f"{AT}.*(unknown|expected)"))
+        refuse(f"{AT}.*(unknown|expected)"),
+    )
     for model in (WeightedFMRegressor, WeightedFFMClassifier):
         for cell, same in ((["a", "z"], ["a"]), (["z"], []), (["z"], None)):
-            yield Case(9, f"unknown {cell} is {same}, {model.__name__}.predict",
-                _films(cell), partial(_predicted, model),
-                equal(lambda m=model, s=same: _predicted(m, _films(s)()), 0.0))
+            yield Case(
+                9,
+                f"unknown {cell} is {same}, {model.__name__}.predict",
+                _films(cell),
+                partial(_predicted, model),
+                equal(lambda m=model, s=same: _predicted(m, _films(s)()), 0.0),
+            )
 
 
 def _films(cell: Any) -> Callable[[], Any]:
@@ -277,7 +375,9 @@ CONTAINERS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "numpy objects": lambda rows: _objects(rows)[:, None],
         "dicts": lambda rows: [None if r is None else dict(r) for r in rows],
         "pandas text": lambda _: pd.DataFrame({"x0": TEXTS}),
-        "pandas string": lambda _: pd.DataFrame({"x0": pd.Series(TEXTS, dtype="string")}),
+        "pandas string": lambda _: pd.DataFrame(
+            {"x0": pd.Series(TEXTS, dtype="string")}
+        ),
         "pandas categorical": lambda _: pd.DataFrame(
             {"x0": pd.Series(TEXTS, dtype="category")}
         ),
@@ -308,7 +408,9 @@ CONTAINERS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "pandas objects": lambda rows: pd.DataFrame({"x0": pd.Series(rows, dtype="O")}),
         "list": list,
         "numpy objects": lambda rows: _objects(rows)[:, None],
-        "pandas string": lambda rows: pd.DataFrame({"x0": pd.Series(rows, dtype="string")}),
+        "pandas string": lambda rows: pd.DataFrame(
+            {"x0": pd.Series(rows, dtype="string")}
+        ),
         "pandas categorical": lambda rows: pd.DataFrame(
             {"x0": pd.Series(rows, dtype="category")}
         ),
@@ -340,20 +442,35 @@ def _structs(rows: Any) -> Any:
 def _of_containers() -> Iterator[Case]:
     for kind, rows in (("pairs", ROWS), ("lists", LISTS), ("singles", SINGLES)):
         for what, wrap in CONTAINERS[kind].items():
-            yield Case(12, f"{kind} as {what}, WeightedMultiLabelEncoder",
-                lambda w=wrap, r=rows: w(r), encode,
-                equal(lambda r=rows: _encoded(*r), 0.0))
+            yield Case(
+                12,
+                f"{kind} as {what}, WeightedMultiLabelEncoder",
+                lambda w=wrap, r=rows: w(r),
+                encode,
+                equal(lambda r=rows: _encoded(*r), 0.0),
+            )
             if "list" not in what.split() and what not in ("dicts", "arrays"):
-                yield Case(12, f"{kind} as {what}, a model",
-                    lambda w=wrap, r=rows: w(r), _modelled,
-                    equal(lambda k=kind: _modelled(CONTAINERS[k]["pandas objects"](
-                        {"pairs": ROWS, "lists": LISTS, "singles": SINGLES}[k]))))
+                yield Case(
+                    12,
+                    f"{kind} as {what}, a model",
+                    lambda w=wrap, r=rows: w(r),
+                    _modelled,
+                    equal(
+                        lambda k=kind: _modelled(
+                            CONTAINERS[k]["pandas objects"](
+                                {"pairs": ROWS, "lists": LISTS, "singles": SINGLES}[k]
+                            )
+                        )
+                    ),
+                )
 
 
 def _modelled(X: Any) -> Any:
     encoder = FieldTransformer([("x", WeightedMultiLabelEncoder(), [0])])
     y = [1.0, 2.0, 3.0, 4.0, 5.0]
-    rows = encoder.fit_transform(X if hasattr(X, "shape") else np.array(X, dtype=object))
+    rows = encoder.fit_transform(
+        X if hasattr(X, "shape") else np.array(X, dtype=object)
+    )
     return WeightedFMRegressor(2, max_iter=2, random_state=0).fit(rows, y).predict(rows)
 
 

@@ -56,7 +56,10 @@ ENCODERS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "FieldTransformer": (FieldTransformer, _labels),
     "FieldTransformer of two": (
         lambda: FieldTransformer(
-            [("one", OneHotEncoder(), ["a"]), ("bag", WeightedMultiLabelEncoder(), ["b"])]
+            [
+                ("one", OneHotEncoder(), ["a"]),
+                ("bag", WeightedMultiLabelEncoder(), ["b"]),
+            ]
         ),
         _labels,
     ),
@@ -73,11 +76,26 @@ SHAPES: list[tuple[str, Callable[[Any], Any], str | None, str | None]] = [
     ("a dict", lambda f: {"a": [1.0]}, "2D|expected|dict", "2D|expected|dict"),
     ("a set", lambda f: {1.0, 2.0}, "2D|expected|set", "2D|expected|set"),
     ("a number", lambda f: 3.0, "2D|expected", "2D|expected"),
-    ("sparse", lambda f: sp.csr_matrix(np.ones((N, 2))), "[Ss]parse|only supported for dataframes", "[Ss]parse|names|columns"),
-    ("complex", lambda f: np.ones((N, 2)) * 1j, "[Cc]omplex|number|date", "omplex|number|date|names|columns"),
+    (
+        "sparse",
+        lambda f: sp.csr_matrix(np.ones((N, 2))),
+        "[Ss]parse|only supported for dataframes",
+        "[Ss]parse|names|columns",
+    ),
+    (
+        "complex",
+        lambda f: np.ones((N, 2)) * 1j,
+        "[Cc]omplex|number|date",
+        "omplex|number|date|names|columns",
+    ),
     ("a column less", lambda f: f[["a"]], None, "missing|b"),
     ("renamed", lambda f: f.rename(columns={"b": "c"}), None, "missing|unseen|b"),
-    ("a column twice", lambda f: f.set_axis(["a", "a"], axis=1), "a.* twice|nique|uplicate", "a|twice|nique|uplicate"),
+    (
+        "a column twice",
+        lambda f: f.set_axis(["a", "a"], axis=1),
+        "a.* twice|nique|uplicate",
+        "a|twice|nique|uplicate",
+    ),
 ]
 
 
@@ -93,7 +111,10 @@ def _of_shapes() -> Iterator[Case]:
     for name, (make, good) in ENCODERS.items():
         for what, change, in_fit, in_transform in SHAPES:
             # It selects its columns by name.
-            if what in ("a column less", "renamed") and name == "FieldTransformer of two":
+            if (
+                what in ("a column less", "renamed")
+                and name == "FieldTransformer of two"
+            ):
                 in_fit = "not a column|not in|columns"
             if name == "FieldTransformer of two" and what == "no rows":
                 in_transform = "0 sample"  # says its OneHotEncoder
@@ -104,34 +125,74 @@ def _of_shapes() -> Iterator[Case]:
                 ("transform", in_transform, partial(_later, make, good)),
             ):
                 must = be_finite() if message is None else refuse(message, BAD)
-                yield Case(8, f"{what}, {name}.{way}",
-                    lambda g=good, c=change: c(g()), act, must)
-        yield Case(8, f"unfitted, {name}.transform", good,
-            lambda X, m=make: m().transform(X), refuse("not fitted", NotFittedError))
-        yield Case(8, f"unfitted, {name}.get_feature_names_out", good,
+                yield Case(
+                    8,
+                    f"{what}, {name}.{way}",
+                    lambda g=good, c=change: c(g()),
+                    act,
+                    must,
+                )
+        yield Case(
+            8,
+            f"unfitted, {name}.transform",
+            good,
+            lambda X, m=make: m().transform(X),
+            refuse("not fitted", NotFittedError),
+        )
+        yield Case(
+            8,
+            f"unfitted, {name}.get_feature_names_out",
+            good,
             lambda X, m=make: m().get_feature_names_out(),
-            refuse("not fitted", NotFittedError))
-        yield Case(8, f"columns reordered, {name}.transform",
-            lambda g=good: g()[["b", "a"]], partial(_later, make, good),
+            refuse("not fitted", NotFittedError),
+        )
+        yield Case(
+            8,
+            f"columns reordered, {name}.transform",
+            lambda g=good: g()[["b", "a"]],
+            partial(_later, make, good),
             equal(partial(_good, make, good))
-            if "FieldTransformer" in name else refuse("same order"))
-        yield Case(8, f"names of two kinds, {name}.fit",
-            lambda g=good: g().set_axis(["a", 1], axis=1), partial(_fit, make),
-            refuse("string names|not a column|columns", BAD))
+            if "FieldTransformer" in name
+            else refuse("same order"),
+        )
+        yield Case(
+            8,
+            f"names of two kinds, {name}.fit",
+            lambda g=good: g().set_axis(["a", 1], axis=1),
+            partial(_fit, make),
+            refuse("string names|not a column|columns", BAD),
+        )
         for kind, wrap in (("polars", pl.from_pandas), ("Arrow", pa.Table.from_pandas)):
-            yield Case(12, f"{kind}, {name}", lambda g=good, w=wrap: w(g()),
-                partial(_fit, make), equal(partial(_good, make, good)))
-            yield Case(12, f"{kind} after pandas, {name}.transform",
-                lambda g=good, w=wrap: w(g()), partial(_later, make, good),
-                equal(partial(_good, make, good)))
-        yield Case(12, f"numpy objects, {name}",
+            yield Case(
+                12,
+                f"{kind}, {name}",
+                lambda g=good, w=wrap: w(g()),
+                partial(_fit, make),
+                equal(partial(_good, make, good)),
+            )
+            yield Case(
+                12,
+                f"{kind} after pandas, {name}.transform",
+                lambda g=good, w=wrap: w(g()),
+                partial(_later, make, good),
+                equal(partial(_good, make, good)),
+            )
+        yield Case(
+            12,
+            f"numpy objects, {name}",
             lambda g=good: g().set_axis([0, 1], axis=1).to_numpy(object),
             lambda X, m=make: m().fit_transform(X).toarray(),
             equal(lambda m=make, g=good: _good(m, g).toarray())
-            if "of two" not in name else refuse("string|columns", BAD))
-        yield Case(8, f"an index that repeats, {name}",
-            lambda g=good: g().set_axis([1] * N), partial(_fit, make),
-            equal(partial(_good, make, good)))
+            if "of two" not in name
+            else refuse("string|columns", BAD),
+        )
+        yield Case(
+            8,
+            f"an index that repeats, {name}",
+            lambda g=good: g().set_axis([1] * N),
+            partial(_fit, make),
+            equal(partial(_good, make, good)),
+        )
 
 
 def _good(make: Callable[[], Any], good: Callable[[], Any]) -> Any:
@@ -144,7 +205,13 @@ def _column(*cells: Any, dtype: Any = object) -> Callable[[], Any]:
 
 # Encoder, row of the page, name, cells, message. The bad cell is in row 1.
 CELLS: list[tuple[str, int, str, Callable[[], Any], str]] = [
-    ("SplineEncoder", 1, "inf", _column(1.0, np.inf, 2.0, dtype=float), "row 1: got inf"),
+    (
+        "SplineEncoder",
+        1,
+        "inf",
+        _column(1.0, np.inf, 2.0, dtype=float),
+        "row 1: got inf",
+    ),
     ("SplineEncoder", 1, "-inf", _column(1.0, -np.inf, dtype=float), "row 1: got -inf"),
     ("SplineEncoder", 1, "inf among objects", _column(1, np.inf), "row 1: got inf"),
     ("SplineEncoder", 10, "text", _column(1.0, "x"), "row 1: got 'x'"),
@@ -153,23 +220,95 @@ CELLS: list[tuple[str, int, str, Callable[[], Any], str]] = [
     ("SplineEncoder", 10, "complex", _column(1.0, 1j), "row 1: got 1j|[Cc]omplex"),
     ("SplineEncoder", 10, "huge int", _column(1.0, 10**400), "row 1: got 1000|large"),
     ("SplineEncoder", 10, "dates", lambda: _dates(), "dates or durations"),
-    ("SplineEncoder", 10, "durations", lambda: _dates() - pd.Timestamp("2020"), "durations"),
-    ("SplineEncoder", 10, "a date", _column(1.0, datetime.date(2020, 1, 1)), "row 1: got"),
-    ("DateEncoder", 10, "text", _column(datetime.date(2020, 1, 1), "x"), "row 1: got 'x'"),
-    ("DateEncoder", 10, "text of a date", _column(datetime.date(2020, 1, 1), "2020-01-01"), "row 1: got '2020"),
-    ("DateEncoder", 10, "a number", _column(datetime.date(2020, 1, 1), 3), "row 1: got 3"),
-    ("DateEncoder", 10, "a list", _column(datetime.date(2020, 1, 1), []), r"row 1: got \[\]"),
-    ("DateEncoder", 10, "bool", _column(datetime.date(2020, 1, 1), True), "row 1: got True"),
-    ("DateEncoder", 10, "a time of day", _column(datetime.date(2020, 1, 1), datetime.time(1)), "row 1: got"),
-    ("DateEncoder", 10, "a duration", _column(datetime.date(2020, 1, 1), datetime.timedelta(1)), "row 1: got"),
+    (
+        "SplineEncoder",
+        10,
+        "durations",
+        lambda: _dates() - pd.Timestamp("2020"),
+        "durations",
+    ),
+    (
+        "SplineEncoder",
+        10,
+        "a date",
+        _column(1.0, datetime.date(2020, 1, 1)),
+        "row 1: got",
+    ),
+    (
+        "DateEncoder",
+        10,
+        "text",
+        _column(datetime.date(2020, 1, 1), "x"),
+        "row 1: got 'x'",
+    ),
+    (
+        "DateEncoder",
+        10,
+        "text of a date",
+        _column(datetime.date(2020, 1, 1), "2020-01-01"),
+        "row 1: got '2020",
+    ),
+    (
+        "DateEncoder",
+        10,
+        "a number",
+        _column(datetime.date(2020, 1, 1), 3),
+        "row 1: got 3",
+    ),
+    (
+        "DateEncoder",
+        10,
+        "a list",
+        _column(datetime.date(2020, 1, 1), []),
+        r"row 1: got \[\]",
+    ),
+    (
+        "DateEncoder",
+        10,
+        "bool",
+        _column(datetime.date(2020, 1, 1), True),
+        "row 1: got True",
+    ),
+    (
+        "DateEncoder",
+        10,
+        "a time of day",
+        _column(datetime.date(2020, 1, 1), datetime.time(1)),
+        "row 1: got",
+    ),
+    (
+        "DateEncoder",
+        10,
+        "a duration",
+        _column(datetime.date(2020, 1, 1), datetime.timedelta(1)),
+        "row 1: got",
+    ),
     ("DateEncoder", 1, "inf", _column(1.0, np.inf, dtype=float), "row 1: got inf"),
     ("DateEncoder", 1, "inf among objects", _column(1.0, np.inf), "row 1: got inf"),
     ("DateEncoder", 10, "1e300", _column(1.0, 1e300, dtype=float), "row 1: got 1e.300"),
     ("DateEncoder", 10, "int of 400 digits", _column(1, 10**400), "row 1: got 1000"),
     ("DateEncoder", 10, "complex", _column(1, 1j), "row 1: got 1j"),
-    ("FieldTransformer", 10, "durations", lambda: _dates() - pd.Timestamp("2020"), "'a' holds durations"),
-    ("FieldTransformer", 10, "a scalar among lists", _column(["x"], "x"), "row 1: got 'x'"),
-    ("FieldTransformer", 1, "inf", lambda: _column(1.0, np.inf, dtype=float)().assign(b="x"), "row 1: got inf"),
+    (
+        "FieldTransformer",
+        10,
+        "durations",
+        lambda: _dates() - pd.Timestamp("2020"),
+        "'a' holds durations",
+    ),
+    (
+        "FieldTransformer",
+        10,
+        "a scalar among lists",
+        _column(["x"], "x"),
+        "row 1: got 'x'",
+    ),
+    (
+        "FieldTransformer",
+        1,
+        "inf",
+        lambda: _column(1.0, np.inf, dtype=float)().assign(b="x"),
+        "row 1: got inf",
+    ),
 ]
 HISTORY: list[tuple[int, str, Any, str]] = [
     (10, "a list of two", ["x", "y"], "row 1: got .*a single label"),
@@ -182,31 +321,57 @@ HISTORY: list[tuple[int, str, Any, str]] = [
 def _of_cells() -> Iterator[Case]:
     for name, row, what, make, message in CELLS:
         encoder = ENCODERS[name][0]
-        yield Case(row, f"{what}, {name}.fit", make, partial(_fit, encoder),
-            refuse(message, BAD))
+        yield Case(
+            row,
+            f"{what}, {name}.fit",
+            make,
+            partial(_fit, encoder),
+            refuse(message, BAD),
+        )
     for place in ("owner", "item"):
         for row, what, cell, message in HISTORY:
+
             def make(p: str = place, c: Any = cell) -> Any:
                 frame = _labels().astype(object)
                 frame.at[1, "a" if p == "owner" else "b"] = c
                 return frame
+
             must = refuse(message, BAD) if message else be_finite()
-            yield Case(row, f"{what} as {place}, HistoryEncoder.fit", make,
-                partial(_fit, HistoryEncoder), must)
-            yield Case(row, f"{what} as {place}, HistoryEncoder.transform", make,
-                partial(_later, HistoryEncoder, _labels), must)
+            yield Case(
+                row,
+                f"{what} as {place}, HistoryEncoder.fit",
+                make,
+                partial(_fit, HistoryEncoder),
+                must,
+            )
+            yield Case(
+                row,
+                f"{what} as {place}, HistoryEncoder.transform",
+                make,
+                partial(_later, HistoryEncoder, _labels),
+                must,
+            )
     for missing in (None, np.nan, pd.NA, pd.NaT):
         for name in ("SplineEncoder", "DateEncoder"):
-            good = [1.0, 2.0] if name == "SplineEncoder" else [
-                datetime.datetime(2020, 1, 1), datetime.datetime(2021, 2, 3)]
-            yield Case(1, f"a missing cell {missing!r} is an empty bag, {name}",
+            good = (
+                [1.0, 2.0]
+                if name == "SplineEncoder"
+                else [datetime.datetime(2020, 1, 1), datetime.datetime(2021, 2, 3)]
+            )
+            yield Case(
+                1,
+                f"a missing cell {missing!r} is an empty bag, {name}",
                 _column(good[0], missing, good[1]),
                 lambda X, n=name: ENCODERS[n][0]().fit_transform(X).toarray()[1].sum(),
-                equal(0.0))
-            yield Case(1, f"only missing cells {missing!r}, {name}",
+                equal(0.0),
+            )
+            yield Case(
+                1,
+                f"only missing cells {missing!r}, {name}",
                 _column(missing, missing),
                 lambda X, n=name: ENCODERS[n][0]().fit_transform(X).toarray(),
-                equal(np.zeros((2, 0))))
+                equal(np.zeros((2, 0))),
+            )
     for what, cells in {
         "one number": [3.0],
         "equal numbers": [3.0, 3.0],
@@ -220,8 +385,13 @@ def _of_cells() -> Iterator[Case]:
     }.items():
         for knots in ("quantile", "uniform"):
             for degree in (0, 1, 3):
-                yield Case(2, f"{what}, SplineEncoder {knots} of degree {degree}",
-                    _column(*cells * 3), partial(_spline, knots, degree), equal(True))
+                yield Case(
+                    2,
+                    f"{what}, SplineEncoder {knots} of degree {degree}",
+                    _column(*cells * 3),
+                    partial(_spline, knots, degree),
+                    equal(True),
+                )
 
 
 def _spline(knots: str, degree: int, X: Any) -> bool:
@@ -262,10 +432,18 @@ OTHER_PARAMS: list[tuple[str, dict[str, Any], str]] = [
     ("WeightedMultiLabelEncoder", {"dtype": np.int32}, "dtype="),
     ("WeightedMultiLabelEncoder", {"dtype": "a type"}, "dtype|type"),
     ("WeightedMultiLabelEncoder", {"categories": [["a"]]}, "categories has 1"),
-    ("WeightedMultiLabelEncoder", {"categories": [["a", "a"], ["u"]]}, "repeat a label"),
+    (
+        "WeightedMultiLabelEncoder",
+        {"categories": [["a", "a"], ["u"]]},
+        "repeat a label",
+    ),
     ("WeightedMultiLabelEncoder", {"categories": [3, 4]}, "categories|iterable"),
     ("WeightedMultiLabelEncoder", {"categories": "hash", "min_frequency": 2}, "'hash'"),
-    ("WeightedMultiLabelEncoder", {"categories": "hash", "n_hash_features": 2**31 - 1}, "n_hash_features="),
+    (
+        "WeightedMultiLabelEncoder",
+        {"categories": "hash", "n_hash_features": 2**31 - 1},
+        "n_hash_features=",
+    ),
     ("WeightedMultiLabelEncoder", {"weights": {"a": "c"}}, "weights=.*'c'"),
     ("WeightedMultiLabelEncoder", {"weights": {"a": "a"}}, "takes a column twice"),
     ("WeightedMultiLabelEncoder", {"weights": {"a": "b"}}, "row 0"),
@@ -273,12 +451,28 @@ OTHER_PARAMS: list[tuple[str, dict[str, Any], str]] = [
     ("DateEncoder", {"parts": ["years"]}, "parts=.*'year'"),
     ("DateEncoder", {"parts": []}, "parts="),
     ("DateEncoder", {"parts": ["year", "year"]}, "parts="),
-    ("FieldTransformer", {"transformers": [("x", WeightedMultiLabelEncoder(), ["c"])]}, "c"),
+    (
+        "FieldTransformer",
+        {"transformers": [("x", WeightedMultiLabelEncoder(), ["c"])]},
+        "c",
+    ),
     ("FieldTransformer", {"transformers": [("x", 3, ["a"])]}, "fit|transform"),
-    ("FieldTransformer", {"transformers": [("x", WeightedMultiLabelEncoder(), ["a"])] * 2}, "unique"),
-    ("FieldTransformer", {"transformers": [("x", "passthrough", ["a"])]}, "expected numbers"),
+    (
+        "FieldTransformer",
+        {"transformers": [("x", WeightedMultiLabelEncoder(), ["a"])] * 2},
+        "unique",
+    ),
+    (
+        "FieldTransformer",
+        {"transformers": [("x", "passthrough", ["a"])]},
+        "expected numbers",
+    ),
     ("FieldTransformer", {"transformers": "auto"}, "transformers"),
-    ("FieldTransformer", {"transformers": [("x", FunctionTransformer(lambda X: X[:2]), ["a"])]}, "expected|dimensions|rows"),
+    (
+        "FieldTransformer",
+        {"transformers": [("x", FunctionTransformer(lambda X: X[:2]), ["a"])]},
+        "expected|dimensions|rows",
+    ),
 ]
 
 
@@ -287,16 +481,34 @@ def _of_parameters() -> Iterator[Case]:
         make, good = ENCODERS[name]
         for parameter, bad in params.items():
             for value in bad:
-                yield Case(19, f"{parameter}={value!r}, {name}.fit", good,
-                    lambda X, m=make, p=parameter, v=value: m().set_params(**{p: v}).fit(X),
-                    refuse(f"The '{parameter}' parameter of .*Got ", InvalidParameterError))
+                yield Case(
+                    19,
+                    f"{parameter}={value!r}, {name}.fit",
+                    good,
+                    lambda X, m=make, p=parameter, v=value: (
+                        m().set_params(**{p: v}).fit(X)
+                    ),
+                    refuse(
+                        f"The '{parameter}' parameter of .*Got ", InvalidParameterError
+                    ),
+                )
     for name, params, message in OTHER_PARAMS:
         make, good = ENCODERS[name]
-        yield Case(19, f"{params!r:.80}, {name}.fit", good,
-            lambda X, m=make, p=params: m().set_params(**p).fit(X), refuse(message, BAD))
+        yield Case(
+            19,
+            f"{params!r:.80}, {name}.fit",
+            good,
+            lambda X, m=make, p=params: m().set_params(**p).fit(X),
+            refuse(message, BAD),
+        )
     for name, (make, _) in ENCODERS.items():
-        yield Case(19, f"mistyped, {name}.set_params", dict,
-            lambda _, m=make: m().set_params(degre=3), refuse("Invalid parameter 'degre'"))
+        yield Case(
+            19,
+            f"mistyped, {name}.set_params",
+            dict,
+            lambda _, m=make: m().set_params(degre=3),
+            refuse("Invalid parameter 'degre'"),
+        )
 
 
 # --- maps of fields -----------------------------------------------------------------
@@ -333,39 +545,167 @@ def _decoded(X: Any) -> Any:
 
 
 FIELDS: list[tuple[str, Callable[[], Any], Callable[[Any], Any], Must]] = [
-    ("too many sizes", lambda: EYE, lambda X: FieldCSR(X, fields=[1, 1, 1, 1]), refuse(r"fields=\[1, 1, 1, 1\]")),
-    ("a negative id", lambda: EYE, lambda X: FieldCSR(X, fields=[0, -1, 2]), refuse("fields=")),
-    ("an id of NaN", lambda: EYE, lambda X: FieldCSR(X, fields=[0, np.nan, 2]), refuse("fields=")),
-    ("an id beyond int32", lambda: EYE, lambda X: FieldCSR(X, fields=[0, 1, 2**31]), refuse("fields=")),
-    ("an id beyond int64", lambda: EYE, lambda X: FieldCSR(X, fields=[0, 1, 2**64]), refuse("fields=")),
-    ("an id of text", lambda: EYE, lambda X: FieldCSR(X, fields=list("abc")), refuse("fields=", BAD)),
-    ("too few names", lambda: EYE, lambda X: FieldCSR(X, fields=[1, 2], field_names=["a"]), refuse("field_names=")),
-    ("a name twice", lambda: EYE, lambda X: FieldCSR(X, fields=[1, 2], field_names=["a", "a"]), refuse("field_names=")),
-    ("names of numbers", lambda: EYE, lambda X: FieldCSR(X, fields=[1, 2], field_names=[1, 2]), refuse("field_names=", BAD)),
-    ("names alone", lambda: EYE, lambda X: FieldCSR(X, field_names=["a"]), refuse("without fields")),
-    ("a map of another width", lambda: EYE, lambda X: FieldCSR(X, fields=FieldMap.from_fields([2], 2)), refuse("fields=")),
+    (
+        "too many sizes",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[1, 1, 1, 1]),
+        refuse(r"fields=\[1, 1, 1, 1\]"),
+    ),
+    (
+        "a negative id",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[0, -1, 2]),
+        refuse("fields="),
+    ),
+    (
+        "an id of NaN",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[0, np.nan, 2]),
+        refuse("fields="),
+    ),
+    (
+        "an id beyond int32",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[0, 1, 2**31]),
+        refuse("fields="),
+    ),
+    (
+        "an id beyond int64",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[0, 1, 2**64]),
+        refuse("fields="),
+    ),
+    (
+        "an id of text",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=list("abc")),
+        refuse("fields=", BAD),
+    ),
+    (
+        "too few names",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[1, 2], field_names=["a"]),
+        refuse("field_names="),
+    ),
+    (
+        "a name twice",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[1, 2], field_names=["a", "a"]),
+        refuse("field_names="),
+    ),
+    (
+        "names of numbers",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=[1, 2], field_names=[1, 2]),
+        refuse("field_names=", BAD),
+    ),
+    (
+        "names alone",
+        lambda: EYE,
+        lambda X: FieldCSR(X, field_names=["a"]),
+        refuse("without fields"),
+    ),
+    (
+        "a map of another width",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=FieldMap.from_fields([2], 2)),
+        refuse("fields="),
+    ),
     ("hstack of nothing", list, hstack, refuse("blocks is empty")),
-    ("hstack of other rows", lambda: [EYE, EYE[:2]], hstack, refuse(r"blocks\[1\] has 2 rows")),
-    ("hstack of a vector", lambda: [EYE, np.ones(3)], hstack, refuse(r"blocks\[1\]: got")),
-    ("hstack of text", lambda: [EYE, np.full((3, 1), "a")], hstack, refuse(r"blocks\[1\]: got")),
+    (
+        "hstack of other rows",
+        lambda: [EYE, EYE[:2]],
+        hstack,
+        refuse(r"blocks\[1\] has 2 rows"),
+    ),
+    (
+        "hstack of a vector",
+        lambda: [EYE, np.ones(3)],
+        hstack,
+        refuse(r"blocks\[1\]: got"),
+    ),
+    (
+        "hstack of text",
+        lambda: [EYE, np.full((3, 1), "a")],
+        hstack,
+        refuse(r"blocks\[1\]: got"),
+    ),
     ("hstack of complex", lambda: [EYE, EYE * 1j], hstack, refuse(r"blocks\[1\]: got")),
-    ("hstack of objects", lambda: [EYE, EYE.astype(object)], hstack, refuse(r"blocks\[1\]: got")),
+    (
+        "hstack of objects",
+        lambda: [EYE, EYE.astype(object)],
+        hstack,
+        refuse(r"blocks\[1\]: got"),
+    ),
     ("hstack of None", lambda: [EYE, None], hstack, refuse(r"blocks\[1\]: got")),
-    ("hstack of a broken CSR", lambda: [EYE, _broken()], hstack, refuse(r"blocks\[1\], row 1: got column index 99")),
-    ("hstack of a label beyond its block", lambda: [_broken(3), EYE], hstack, refuse(r"blocks\[0\], row 1: got column index 3")),
-    ("hstack of a broken indptr", lambda: [EYE, _broken_rows()], hstack, refuse(r"blocks\[1\].indptr")),
-    ("FieldTransformer of a broken CSR", _broken, _passed, refuse("row 1: got column index 99")),
-    ("FieldTransformer of a broken indptr", lambda: _broken_rows(), _passed, refuse("indptr")),
-    ("FieldTransformer.transform of a broken CSR", _broken, _passed_later, refuse("row 1: got column index 99")),
-    ("inverse_transform of a broken CSR", _broken, _decoded, refuse("row 1: got column index 99")),
-    ("inverse_transform of a broken indptr", lambda: _broken_rows(), _decoded, refuse("indptr")),
-    ("inverse_transform of other columns", lambda: EYE[:, :2], _decoded, refuse("X has 2 columns, expected the 3")),
+    (
+        "hstack of a broken CSR",
+        lambda: [EYE, _broken()],
+        hstack,
+        refuse(r"blocks\[1\], row 1: got column index 99"),
+    ),
+    (
+        "hstack of a label beyond its block",
+        lambda: [_broken(3), EYE],
+        hstack,
+        refuse(r"blocks\[0\], row 1: got column index 3"),
+    ),
+    (
+        "hstack of a broken indptr",
+        lambda: [EYE, _broken_rows()],
+        hstack,
+        refuse(r"blocks\[1\].indptr"),
+    ),
+    (
+        "FieldTransformer of a broken CSR",
+        _broken,
+        _passed,
+        refuse("row 1: got column index 99"),
+    ),
+    (
+        "FieldTransformer of a broken indptr",
+        lambda: _broken_rows(),
+        _passed,
+        refuse("indptr"),
+    ),
+    (
+        "FieldTransformer.transform of a broken CSR",
+        _broken,
+        _passed_later,
+        refuse("row 1: got column index 99"),
+    ),
+    (
+        "inverse_transform of a broken CSR",
+        _broken,
+        _decoded,
+        refuse("row 1: got column index 99"),
+    ),
+    (
+        "inverse_transform of a broken indptr",
+        lambda: _broken_rows(),
+        _decoded,
+        refuse("indptr"),
+    ),
+    (
+        "inverse_transform of other columns",
+        lambda: EYE[:, :2],
+        _decoded,
+        refuse("X has 2 columns, expected the 3"),
+    ),
     ("inverse_transform of NaN", lambda: EYE * np.nan, _decoded, refuse("NaN")),
-    ("make_field_transformer of nothing", _labels, lambda X: make_field_transformer().fit_transform(X), be_finite()),
-    ("make_field_transformer of a class", _labels, lambda X: make_field_transformer((OneHotEncoder, ["a"])).fit(X), refuse("", BAD)),
+    (
+        "make_field_transformer of nothing",
+        _labels,
+        lambda X: make_field_transformer().fit_transform(X),
+        be_finite(),
+    ),
+    (
+        "make_field_transformer of a class",
+        _labels,
+        lambda X: make_field_transformer((OneHotEncoder, ["a"])).fit(X),
+        refuse("", BAD),
+    ),
 ]
-
-
 
 
 def _of_fields() -> Iterator[Case]:

@@ -115,6 +115,105 @@ BROKEN: list[tuple[str, Callable[[], Any], str]] = [
 ]
 
 
+def _other(form: str, make: Callable[[], Any] = csr) -> Callable[[], Any]:
+    """Return what makes the matrix in another form of scipy."""
+
+    def make_other() -> Any:
+        X = make()
+        return X.tobsr(blocksize=(2, 3)) if form == "bsr" else X.asformat(form)
+
+    return make_other
+
+
+def _placed(form: str, name: str, value: Any) -> Callable[[], Any]:
+    """Return what makes a COO matrix or array with one other row or column."""
+
+    def make() -> Any:
+        X = (sp.coo_array if form == "array" else sp.coo_matrix)(csr())
+        coords = {part: np.array(getattr(X, part)) for part in ("row", "col")}
+        coords[name] = put(4, value)(coords[name]) if value is not None else [0]
+        X.coords = coords["row"], coords["col"]
+        return X
+
+    return make
+
+
+FAR = 2**30
+OTHER_FORMS: list[tuple[str, Callable[[], Any], str]] = [
+    (
+        "CSC row too large",
+        broken(_other("csc"), indices=put(4, 24)),
+        "X, column 0: got row index 24, expected one of 0 to 23",
+    ),
+    (
+        "CSC row far away",
+        broken(_other("csc"), indices=put(4, FAR)),
+        "got row index 107",
+    ),
+    ("CSC row negative", broken(_other("csc"), indices=put(4, -1)), "got row index -1"),
+    (
+        "CSC indptr falls",
+        broken(_other("csc"), indptr=put(3, 1)),
+        "column 2: falls from",
+    ),
+    (
+        "CSC indptr far away",
+        broken(_other("csc"), indptr=put(3, FAR)),
+        "column 3: falls",
+    ),
+    (
+        "CSC indptr ends late",
+        broken(_other("csc"), indptr=put(-1, FAR)),
+        "0 to at most",
+    ),
+    (
+        "CSC indptr too short",
+        broken(_other("csc"), indptr=lambda a: a[:-1]),
+        "indptr has",
+    ),
+    (
+        "CSC data too short",
+        broken(_other("csc"), data=lambda a: a[:-1]),
+        "stored values",
+    ),
+    (
+        "BSR block far away",
+        broken(_other("bsr"), indices=put(1, FAR)),
+        "got block column index 1073741824, expected one of 0 to 1",
+    ),
+    (
+        "BSR indptr far away",
+        broken(_other("bsr"), indptr=put(3, FAR)),
+        "block row 3: falls",
+    ),
+    (
+        "BSR data too short",
+        broken(_other("bsr"), data=lambda a: a[:-1]),
+        "stored values",
+    ),
+    *(
+        (
+            f"COO {form} {name} {value}",
+            _placed(form, name, value),
+            f"entry 4: got {name}.* index {value}, expected one of 0 to {last}",
+        )
+        for form in ("matrix", "array")
+        for name, last in (("row", 23), ("col", 5))
+        for value in (last + 1, FAR, -1)
+    ),
+    ("COO of too few rows", _placed("matrix", "row", None), "has 1 rows?, .* columns"),
+    ("COO data too short", broken(_other("coo"), data=lambda a: a[:-1]), "values"),
+    ("LIL column far away", lambda: _lil(FAR), "column index"),
+    ("LIL column negative", lambda: _lil(-1), "column index"),
+]
+
+
+def _lil(column: int) -> Any:
+    X = csr().tolil()
+    X.rows[1][0] = column
+    return X
+
+
 def _scrambled(X: Any) -> Any:
     """Return the same matrix with the entries of a row reversed."""
     out = X.copy()
@@ -276,6 +375,8 @@ def _lines() -> Iterator[tuple[int, str, Callable[[], Any], Any, str]]:
         yield 1, name, make, NAMED, everywhere if common else here
     for name, make, message in BROKEN:
         yield 5, name, make, message, everywhere
+    for name, make, message in OTHER_FORMS:
+        yield 5, name, make, message, here
     for name, form in UNUSUAL.items():
         yield 6, name, lambda f=form: f(csr()), csr, here
     for name, form in WHOLE.items():

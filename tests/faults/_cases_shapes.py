@@ -54,16 +54,38 @@ SHAPES: list[tuple[str, Callable[[], Any], str, str]] = [
     ("dictionaries", lambda: [{"a": 1}] * 24, "2D array|dict", "2D array|dict"),
     ("complex", lambda: values() + 1j, "Complex data", "Complex data"),
     ("complex CSR", lambda: csr().astype(complex), "Complex data", "Complex data"),
-    ("dates", lambda: np.zeros((24, 6), "datetime64[s]"), "X holds dates", "X holds dates"),
-    ("durations", lambda: np.zeros((24, 6), "timedelta64[s]"), "X holds dates", "X holds dates"),
+    (
+        "dates",
+        lambda: np.zeros((24, 6), "datetime64[s]"),
+        "X holds dates",
+        "X holds dates",
+    ),
+    (
+        "durations",
+        lambda: np.zeros((24, 6), "timedelta64[s]"),
+        "X holds dates",
+        "X holds dates",
+    ),
     ("too few columns", lambda: values()[:, :5], "fields=", "X has 5 features, but"),
-    ("too many columns", lambda: hstack([values(), values()[:, :1]]), "fields=",
-     "X has 7 features, but"),
+    (
+        "too many columns",
+        lambda: hstack([values(), values()[:, :1]]),
+        "fields=",
+        "X has 7 features, but",
+    ),
     ("too few columns, CSR", lambda: csr()[:, :5], "fields=", "X has 5 features, but"),
-    ("more columns than int32", lambda: sp.csr_matrix((24, 2**31)),
-     "X has 2147483648 columns, expected at most 2147483647", "2147483648 features"),
-    ("more columns than fit in memory", lambda: sp.csr_matrix((24, 2**50)),
-     "X has 1125899906842624 columns, expected at most", "1125899906842624 features"),
+    (
+        "more columns than int32",
+        lambda: sp.csr_matrix((24, 2**31)),
+        "X has 2147483648 columns, expected at most 2147483647",
+        "2147483648 features",
+    ),
+    (
+        "more columns than fit in memory",
+        lambda: sp.csr_matrix((24, 2**50)),
+        "X has 1125899906842624 columns, expected at most",
+        "1125899906842624 features",
+    ),
 ]
 
 
@@ -76,14 +98,20 @@ FRAMES: list[tuple[str, Callable[[], Any], str]] = [
     ("reordered", lambda: _frame("bacdef"), "must be in the same order"),
     ("renamed", lambda: _frame("abcdex"), "unseen at fit time.*- x"),
     ("a column less", lambda: _frame("abcde"), "seen at fit time.*missing.*- f"),
-    ("a column more", lambda: _frame()[[*NAMES, "a"]].set_axis([*NAMES, "g"], axis=1),
-     "unseen at fit time.*- g"),
+    (
+        "a column more",
+        lambda: _frame()[[*NAMES, "a"]].set_axis([*NAMES, "g"], axis=1),
+        "unseen at fit time.*- g",
+    ),
     ("upper case", lambda: _frame("ABCDEF"), "unseen at fit time"),
     ("a column twice", lambda: _frame("aacdef"), "column 'a' occurs twice"),
     ("reordered, polars", lambda: _frame("bacdef", pl.from_pandas), "the same order"),
     ("reordered, Arrow", lambda: _frame("bacdef", pa.Table.from_pandas), "same order"),
-    ("names of two kinds", lambda: _frame(["a", "b", "c", "d", "e", 1]),
-     "only supported if all input features have string names"),
+    (
+        "names of two kinds",
+        lambda: _frame(["a", "b", "c", "d", "e", 1]),
+        "only supported if all input features have string names",
+    ),
 ]
 
 
@@ -93,34 +121,79 @@ def _of_shapes() -> Iterator[Case]:
             for way in ("fit", "partial_fit", "predict"):
                 message = in_predict if way == "predict" else in_fit
                 row = 7 if "more columns than" in what else 8
-                yield Case(row, f"{what}, {name}.{way}", make, partial(_at, way, name),
-                    refuse(message, BAD))
+                yield Case(
+                    row,
+                    f"{what}, {name}.{way}",
+                    make,
+                    partial(_at, way, name),
+                    refuse(message, BAD),
+                )
     for name in MODELS:
         for what, make, message in FRAMES:
-            yield Case(8, f"columns {what}, {name}.predict", make,
-                lambda X, n=name: _of_frame(n).predict(X), refuse(message, BAD))
-        yield Case(8, f"names of two kinds, {name}.fit", FRAMES[-1][1],
-            partial(_at, "fit", name), refuse("string names", TypeError))
-        yield Case(8, f"a column twice, {name}.fit", lambda: _frame("aacdef"),
-            partial(_at, "fit", name), refuse("column 'a' occurs twice"))
-        yield Case(8, f"a column twice, {name}.partial_fit", lambda: _frame("aacdef"),
+            yield Case(
+                8,
+                f"columns {what}, {name}.predict",
+                make,
+                lambda X, n=name: _of_frame(n).predict(X),
+                refuse(message, BAD),
+            )
+        yield Case(
+            8,
+            f"names of two kinds, {name}.fit",
+            FRAMES[-1][1],
+            partial(_at, "fit", name),
+            refuse("string names", TypeError),
+        )
+        yield Case(
+            8,
+            f"a column twice, {name}.fit",
+            lambda: _frame("aacdef"),
+            partial(_at, "fit", name),
+            refuse("column 'a' occurs twice"),
+        )
+        yield Case(
+            8,
+            f"a column twice, {name}.partial_fit",
+            lambda: _frame("aacdef"),
             partial(_further, name, {}, target_of(name)),
-            refuse("column 'a' occurs twice"))
-        yield Case(8, f"names that are numbers, {name}.fit",
-            lambda: _frame(range(6)), partial(_at, "fit", name),
-            equal(partial(_fit_values, name)))
-        yield Case(8, f"no names in predict, {name}", values,
+            refuse("column 'a' occurs twice"),
+        )
+        yield Case(
+            8,
+            f"names that are numbers, {name}.fit",
+            lambda: _frame(range(6)),
+            partial(_at, "fit", name),
+            equal(partial(_fit_values, name)),
+        )
+        yield Case(
+            8,
+            f"no names in predict, {name}",
+            values,
             lambda X, n=name: _of_frame(n).predict(X),
-            equal(lambda n=name: _of_frame(n).predict(_frame()), warning=UserWarning))
+            equal(lambda n=name: _of_frame(n).predict(_frame()), warning=UserWarning),
+        )
         for method in _methods(name):
-            yield Case(8, f"unfitted, {name}.{method}", csr,
+            yield Case(
+                8,
+                f"unfitted, {name}.{method}",
+                csr,
                 lambda X, n=name, m=method: getattr(make_model(n), m)(X),
-                refuse("is not fitted yet", NotFittedError))
-        yield Case(8, f"unfitted, {name}.module_", csr,
+                refuse("is not fitted yet", NotFittedError),
+            )
+        yield Case(
+            8,
+            f"unfitted, {name}.module_",
+            csr,
             lambda _, n=name: make_model(n).module_,
-            refuse("is not fitted yet", (NotFittedError, AttributeError)))
-        yield Case(8, f"after a fit that failed, {name}.predict", csr,
-            partial(_failed_fit, name), refuse("is not fitted yet", NotFittedError))
+            refuse("is not fitted yet", (NotFittedError, AttributeError)),
+        )
+        yield Case(
+            8,
+            f"after a fit that failed, {name}.predict",
+            csr,
+            partial(_failed_fit, name),
+            refuse("is not fitted yet", NotFittedError),
+        )
 
 
 def _at(way: str, name: str, X: Any) -> Any:
@@ -168,34 +241,86 @@ def _of_sizes() -> Iterator[Case]:
         y = partial(target_of, name)
         for solver in ("auto", "adagrad", "sgd", "ftrl", "adam"):
             fit = partial(_fitted_outputs, name, solver=solver)
-            yield Case(8, f"all rows empty, {name}.fit {solver}", _empty_rows,
-                lambda X, f=fit, y=y: f(X, y()), be_finite())
-            yield Case(8, f"a single column, {name}.fit {solver}",
+            yield Case(
+                8,
+                f"all rows empty, {name}.fit {solver}",
+                _empty_rows,
+                lambda X, f=fit, y=y: f(X, y()),
+                be_finite(),
+            )
+            yield Case(
+                8,
+                f"a single column, {name}.fit {solver}",
                 lambda: values()[:, :1],
-                lambda X, f=fit, y=y: f(X, y(), fields="auto"), be_finite())
-            yield Case(8, f"a field without columns, {name}.fit {solver}", csr,
-                lambda X, f=fit, y=y: f(X, y(), fields=[0, 0, 2, 2, 4, 4]), be_finite())
-            yield Case(8, f"two rows, {name}.fit {solver}", lambda: csr()[:2],
-                lambda X, f=fit, n=name: f(X, _two(n)), be_finite())
-            yield Case(8, f"equal rows, {name}.fit {solver}", lambda: np.ones((24, 6)),
-                lambda X, f=fit, y=y: f(X, y()), be_finite())
+                lambda X, f=fit, y=y: f(X, y(), fields="auto"),
+                be_finite(),
+            )
+            yield Case(
+                8,
+                f"a field without columns, {name}.fit {solver}",
+                csr,
+                lambda X, f=fit, y=y: f(X, y(), fields=[0, 0, 2, 2, 4, 4]),
+                be_finite(),
+            )
+            yield Case(
+                8,
+                f"two rows, {name}.fit {solver}",
+                lambda: csr()[:2],
+                lambda X, f=fit, n=name: f(X, _two(n)),
+                be_finite(),
+            )
+            yield Case(
+                8,
+                f"equal rows, {name}.fit {solver}",
+                lambda: np.ones((24, 6)),
+                lambda X, f=fit, y=y: f(X, y()),
+                be_finite(),
+            )
             if "Regressor" in name:
-                yield Case(8, f"one row, {name}.fit {solver}", lambda: csr()[:1],
-                    lambda X, f=fit: f(X, [2.5]), be_finite())
-                yield Case(8, f"constant target, {name}.fit {solver}", csr,
-                    lambda X, f=fit: f(X, np.full(24, 2.5)), be_finite())
-        yield Case(8, f"rows one by one, {name}.partial_fit", csr,
-            partial(_one_by_one, name), be_finite())
-        yield Case(8, f"no rows to hold out, {name}.fit", lambda: csr()[:2],
+                yield Case(
+                    8,
+                    f"one row, {name}.fit {solver}",
+                    lambda: csr()[:1],
+                    lambda X, f=fit: f(X, [2.5]),
+                    be_finite(),
+                )
+                yield Case(
+                    8,
+                    f"constant target, {name}.fit {solver}",
+                    csr,
+                    lambda X, f=fit: f(X, np.full(24, 2.5)),
+                    be_finite(),
+                )
+        yield Case(
+            8,
+            f"rows one by one, {name}.partial_fit",
+            csr,
+            partial(_one_by_one, name),
+            be_finite(),
+        )
+        yield Case(
+            8,
+            f"no rows to hold out, {name}.fit",
+            lambda: csr()[:2],
             lambda X, n=name: make_model(n, early_stopping=True).fit(X, _two(n)),
-            refuse("validation_fraction=0.1 of 2 different rows leaves none"))
-        yield Case(8, f"plain sparse, {name}.fit", csr,
+            refuse("validation_fraction=0.1 of 2 different rows leaves none"),
+        )
+        yield Case(
+            8,
+            f"plain sparse, {name}.fit",
+            csr,
             lambda X, n=name, y=y: parameters(make_model(n, fields="auto").fit(X, y())),
             refuse("plain sparse matrix of 6 columns")
-            if "FFM" in name else be_finite(FieldMapWarning, "every column is taken"))
-        yield Case(8, f"fields of another matrix, {name}.predict",
-            lambda: FieldCSR(values(), fields=[1, 2, 3]), partial(_moved, name),
-            refuse("column 1 belongs to field 1, but to field 0"))
+            if "FFM" in name
+            else be_finite(FieldMapWarning, "every column is taken"),
+        )
+        yield Case(
+            8,
+            f"fields of another matrix, {name}.predict",
+            lambda: FieldCSR(values(), fields=[1, 2, 3]),
+            partial(_moved, name),
+            refuse("column 1 belongs to field 1, but to field 0"),
+        )
 
 
 def _moved(name: str, X: Any) -> Any:
@@ -252,22 +377,35 @@ BAD_PARAMS: dict[str, list[Any]] = {
     "verbose": ["a", -1],
 }
 OTHER_PARAMS: list[tuple[str, dict[str, Any], str]] = [
-    ("solver adagrd", {"solver": "adagrd"}, "'solver' parameter.*Did you mean 'adagrad'"),
+    (
+        "solver adagrd",
+        {"solver": "adagrd"},
+        "'solver' parameter.*Did you mean 'adagrad'",
+    ),
     ("solver of no name", {"solver": "newton"}, "'solver' parameter.*Names:"),
     ("solver None", {"solver": None}, "'solver' parameter"),
     ("solver class", {"solver": dict}, "solver"),
     ("solver Muon", {"solver": "Muon"}, "solver='Muon' cannot train"),
     ("solver SparseAdam", {"solver": "SparseAdam"}, "solver='SparseAdam' cannot train"),
     ("solver_params typo", {"solver": "AdamW", "solver_params": {"beta": 1}}, "'beta'"),
-    ("solver_params lr", {"solver": "AdamW", "solver_params": {"lr": 1}},
-     "pass it as learning_rate"),
-    ("solver_params bad", {"solver": "AdamW", "solver_params": {"betas": (2, 2)}},
-     "solver='AdamW'.*[Ii]nvalid beta"),
+    (
+        "solver_params lr",
+        {"solver": "AdamW", "solver_params": {"lr": 1}},
+        "pass it as learning_rate",
+    ),
+    (
+        "solver_params bad",
+        {"solver": "AdamW", "solver_params": {"betas": (2, 2)}},
+        "solver='AdamW'.*[Ii]nvalid beta",
+    ),
     ("solver_params of the core", {"solver_params": {"momentum": 1}}, "solver_params="),
     ("l1 without ftrl", {"l1_linear": 1.0}, "l1_linear=1.0 is known to solver='ftrl'"),
     ("dropout of lbfgs", {"dropout": 0.5, "solver": "lbfgs"}, "dropout=0.5 needs"),
-    ("schedule of lbfgs", {"learning_rate_schedule": "linear", "solver": "lbfgs"},
-     "learning_rate_schedule='linear' is not for"),
+    (
+        "schedule of lbfgs",
+        {"learning_rate_schedule": "linear", "solver": "lbfgs"},
+        "learning_rate_schedule='linear' is not for",
+    ),
     ("device of no name", {"device": "gpu"}, "gpu"),
     ("device that is not there", {"device": "cuda:77"}, "cuda:77"),
     ("fields text", {"fields": "ids"}, "'fields' parameter"),
@@ -284,7 +422,11 @@ OTHER_PARAMS: list[tuple[str, dict[str, Any], str]] = [
     ("callbacks of another kind", {"callbacks": [print]}, r"callbacks\[0\]="),
     ("n_factors beyond memory", {"n_factors": 2**45}, "Unable to allocate"),
     ("n_factors beyond int64", {"n_factors": 2**61}, "n_factors=2305843009213693952: "),
-    ("n_factors beyond C", {"n_factors": 2**80}, "n_factors=1208925819614629174706176: "),
+    (
+        "n_factors beyond C",
+        {"n_factors": 2**80},
+        "n_factors=1208925819614629174706176: ",
+    ),
 ]
 
 
@@ -292,25 +434,53 @@ def _of_parameters() -> Iterator[Case]:
     for name in MODELS:
         for parameter, bad in BAD_PARAMS.items():
             for value in bad:
-                yield Case(19, f"{parameter}={value!r}, {name}.fit",
-                    lambda p=parameter, v=value: {p: v}, partial(_fit_with, name),
-                    refuse(f"The '{parameter}' parameter of .*Got ", InvalidParameterError))
+                yield Case(
+                    19,
+                    f"{parameter}={value!r}, {name}.fit",
+                    lambda p=parameter, v=value: {p: v},
+                    partial(_fit_with, name),
+                    refuse(
+                        f"The '{parameter}' parameter of .*Got ", InvalidParameterError
+                    ),
+                )
         for what, params, message in OTHER_PARAMS:
             row = 7 if what.startswith("n_factors") else 19
-            yield Case(row, f"{what}, {name}.fit", lambda p=params: dict(p),
+            yield Case(
+                row,
+                f"{what}, {name}.fit",
+                lambda p=params: dict(p),
                 partial(_fit_with, name),
-                refuse(message, (ValueError, TypeError, MemoryError)))
-        yield Case(19, f"mistyped, {name}.set_params", dict,
+                refuse(message, (ValueError, TypeError, MemoryError)),
+            )
+        yield Case(
+            19,
+            f"mistyped, {name}.set_params",
+            dict,
             lambda _, n=name: make_model(n).set_params(n_factor=3),
-            refuse("Invalid parameter 'n_factor'"))
-        yield Case(19, f"mistyped, {name}()", dict,
-            lambda _, n=name: MODELS[n](n_factor=3), refuse("n_factor", TypeError))
-        yield Case(19, f"positional, {name}()", dict,
-            lambda _, n=name: MODELS[n](3, "auto"), refuse("positional", TypeError))
+            refuse("Invalid parameter 'n_factor'"),
+        )
+        yield Case(
+            19,
+            f"mistyped, {name}()",
+            dict,
+            lambda _, n=name: MODELS[n](n_factor=3),
+            refuse("n_factor", TypeError),
+        )
+        yield Case(
+            19,
+            f"positional, {name}()",
+            dict,
+            lambda _, n=name: MODELS[n](3, "auto"),
+            refuse("positional", TypeError),
+        )
         if "Regressor" in name:
-            yield Case(19, f"loss, {name}.fit", lambda: {"loss": "hinge"},
+            yield Case(
+                19,
+                f"loss, {name}.fit",
+                lambda: {"loss": "hinge"},
                 partial(_fit_with, name),
-                refuse("The 'loss' parameter", InvalidParameterError))
+                refuse("The 'loss' parameter", InvalidParameterError),
+            )
 
 
 def _fit_with(name: str, params: Any) -> Any:
@@ -325,12 +495,27 @@ def _of_further_training() -> Iterator[Case]:
             ("n_factors", {"n_factors": 3}, "n_factors=3, but the model to go on from"),
             ("fields", {"fields": [2, 3, 1]}, "column 2 belongs to field 1"),
         ]:
-            yield Case(8, f"warm start with other {what}, {name}.fit", csr,
-                partial(_warm, name, params, y()), refuse(message))
-            yield Case(8, f"other {what}, {name}.partial_fit", csr,
-                partial(_further, name, params, y()), refuse(message))
-        yield Case(8, f"fewer columns, {name}.partial_fit", lambda: csr()[:, :5],
-            partial(_further, name, {}, y()), refuse("X has 5 features, but|fields="))
+            yield Case(
+                8,
+                f"warm start with other {what}, {name}.fit",
+                csr,
+                partial(_warm, name, params, y()),
+                refuse(message),
+            )
+            yield Case(
+                8,
+                f"other {what}, {name}.partial_fit",
+                csr,
+                partial(_further, name, params, y()),
+                refuse(message),
+            )
+        yield Case(
+            8,
+            f"fewer columns, {name}.partial_fit",
+            lambda: csr()[:, :5],
+            partial(_further, name, {}, y()),
+            refuse("X has 5 features, but|fields="),
+        )
         for what, eval_set, message in [
             ("of three", (1, 2, 3), "eval_set=.*expected a pair"),
             ("that is a number", 3, "eval_set=3: expected a pair"),
@@ -340,9 +525,13 @@ def _of_further_training() -> Iterator[Case]:
             ("of NaN", (values() * np.nan, y()), "X contains NaN"),
             ("of no rows", (values()[:0], y()[:0]), "0 sample"),
         ]:
-            yield Case(8, f"eval_set {what}, {name}.fit", lambda e=eval_set: e,
+            yield Case(
+                8,
+                f"eval_set {what}, {name}.fit",
+                lambda e=eval_set: e,
                 lambda e, n=name, y=y: make_model(n).fit(csr(), y(), eval_set=e),
-                refuse(message, BAD))
+                refuse(message, BAD),
+            )
 
 
 def _warm(name: str, params: Any, y: Any, X: Any) -> Any:
