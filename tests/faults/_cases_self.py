@@ -52,6 +52,7 @@ TABLE = [
     ("unexpected error", _nothing, _fail, be_finite()),
     ("unexpected warning", _nothing, lambda _: _warn(_) * 0, be_finite()),
     ("missing warning", _nothing, lambda _: 1.0, be_finite(RuntimeWarning)),
+    ("bad case", lambda: 1 / 0, _fail, refuse("column 'a'")),
     ("modified input", lambda: np.zeros(2), _modify, equal(None)),
     ("right result", _nothing, lambda _: np.ones(2), equal(np.ones(2))),
     ("wrong result", _nothing, lambda _: np.ones(2), equal(np.array([1.0, 1.1]))),

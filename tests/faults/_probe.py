@@ -83,7 +83,14 @@ class Case(NamedTuple):
 
 
 def judge(case: Case) -> Outcome:
-    """Run a case."""
+    """Run a case; also a mistake of its own is an outcome."""
+    try:
+        return _judge(case)
+    except Exception as error:
+        return Outcome(WRONG, f"the case itself raised {error!r}")
+
+
+def _judge(case: Case) -> Outcome:
     given = case.make()
     before = snapshot(given)
     result, error = None, None
@@ -164,7 +171,7 @@ def snapshot(value: Any) -> Any:
         content = repr(value.tolist()) if whole else np.asarray(value).tobytes()
         return type(value).__name__, value.dtype, value.shape, content
     if hasattr(value, "detach"):
-        return "tensor", snapshot(value.detach().cpu().to_dense().numpy())
+        return "tensor", str(value.dtype), snapshot(_array(value))
     if hasattr(value, "to_pydict") or hasattr(value, "to_dict"):
         as_dict = getattr(value, "to_pydict", None) or value.to_dict
         whole = hasattr(value, "to_pydict") or hasattr(value, "iloc")
@@ -183,8 +190,7 @@ def numbers_of(value: Any) -> Iterator[np.ndarray]:
     elif sp.issparse(value):
         yield np.asarray(value.data)
     elif hasattr(value, "detach"):
-        tensor = value.detach()
-        yield (tensor.to_dense() if tensor.is_sparse else tensor).cpu().numpy()
+        yield _array(value)
     elif isinstance(value, np.ndarray | float | int | complex | np.generic):
         yield np.asarray(value)
 
@@ -216,9 +222,15 @@ def _dense(value: Any) -> np.ndarray:
     if sp.issparse(value):
         return value.toarray()
     if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        return (value.to_dense() if value.is_sparse else value).numpy()
+        return _array(value)
     return np.asarray(value)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """Return what a tensor holds; NumPy has no bfloat16."""
+    tensor = tensor.detach().cpu().to_dense()
+    is_narrow = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+    return (tensor.float() if is_narrow else tensor).numpy()
 
 
 def _difference_of_arrays(

@@ -19,6 +19,7 @@ EXPECTED = {
     "unexpected error": (WRONG, "raised ValueError"),
     "unexpected warning": (WRONG, "nan"),
     "missing warning": (WRONG, "did not warn"),
+    "bad case": (WRONG, "the case itself raised ZeroDivisionError"),
     "modified input": (WRONG, "the input was modified"),
     "right result": (GOOD, ""),
     "wrong result": (WRONG, "expected array"),
