@@ -110,11 +110,10 @@ BROKEN_BAGS: list[tuple[str, Callable[[], Any], str]] = [
     ("offsets of one axis", batch(offsets=lambda o: o[0]), r"offsets: got shape \(3,\)"),
     ("no weights", batch(weights=lambda _: None), "weights .* is missing"),
     ("no labels", batch(indices=lambda _: None), "indices .* is missing"),
-    ("an array of numpy", batch(indices=lambda i: i.numpy()), "indices"),
-    ("a list", batch(weights=lambda w: w.tolist()), "weights"),
-    ("sparse labels", batch(indices=lambda i: i.to_sparse()), "indices"),
-    ("sparse weights", batch(weights=lambda w: w.to_sparse()), "weights"),
-    ("on the meta device", batch(weights=lambda w: w.to("meta")), "meta|weights"),
+    ("an array of numpy", batch(indices=lambda i: i.numpy()), "indices: got ndarray"),
+    ("a list", batch(weights=lambda w: w.tolist()), "weights: got list"),
+    ("sparse labels", batch(indices=lambda i: i.to_sparse()), "indices: got layout"),
+    ("sparse weights", batch(weights=lambda w: w.to_sparse()), "weights: got layout"),
 ]
 # The same bags in another form.
 SAME_BAGS: dict[str, Callable[[], Any]] = {
@@ -144,10 +143,8 @@ def _read_only(tensor: Any) -> Any:
 def _of_modules() -> Iterator[Case]:
     for name in MODULES:
         for what, make, message in BROKEN_BAGS:
-            error = (*BAD, AttributeError, RuntimeError, NotImplementedError)
-            if message[-1] not in "s" or ":" in message:
-                error = BAD
-            yield Case(5, f"{what}, {name}", make, partial(_run, name), refuse(message, error))
+            yield Case(5, f"{what}, {name}", make, partial(_run, name),
+                refuse(message, BAD))
         for what, make in SAME_BAGS.items():
             if what == "from read-only memory":
                 continue
@@ -179,7 +176,7 @@ def _of_modules() -> Iterator[Case]:
         for what, fields, message in FIELDS:
             yield Case(5, f"fields {what}, {name}",
                 lambda f=fields: {**batch()(), "fields": f()}, partial(_run, name),
-                refuse(message, (*BAD, AttributeError)))
+                refuse(message, BAD))
         yield Case(8, f"more bags than fields, {name}",
             batch(offsets=lambda o: torch.cat([o, o[:, -1:]], 1)), partial(_run, name),
             refuse("offsets: got 4 bags per row, expected at most num_fields=3"))
@@ -205,7 +202,7 @@ FIELDS: list[tuple[str, Callable[[], Any], str]] = [
     ("of float", lambda: torch.zeros(3, 3), "fields: got dtype torch.float32"),
     ("of other shape", lambda: torch.zeros(3, 2, dtype=torch.int64), r"fields: got shape \(3, 2\)"),
     ("of one row", lambda: torch.zeros(3, dtype=torch.int64), r"fields: got shape \(3,\)"),
-    ("of a list", lambda: [[0, 1, 2]] * 3, "fields|list"),
+    ("of a list", lambda: [[0, 1, 2]] * 3, "fields: got list, expected a Tensor"),
 ]
 
 # --- operators ----------------------------------------------------------------------
