@@ -79,6 +79,7 @@ class _RowOptimizer(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     labels, values = _rows_of(parameter.grad)
+                    _check_labels(labels, parameter)
                     table = parameter.detach() if parameter.ndim else parameter.view(1)
                     self._move(table, self.state[parameter], group, labels, values)
         return loss
@@ -290,6 +291,21 @@ def _check_number(
     is_number = isinstance(value, Real) and math.isfinite(value)
     if not is_number or not is_good(value):
         raise ValueError(f"{name}={value!r}, expected a finite number {expected}.")
+
+
+def _check_labels(labels: Tensor | None, parameter: Tensor) -> None:
+    """Raise for a label that is no row: torch makes such gradients if told to.
+
+    (On CUDA torch checks, and a look at the labels would wait for the device.)
+    """
+    if labels is None or labels.numel() == 0 or labels.device.type != "cpu":
+        return
+    first, last = int(labels[0]), int(labels[-1])  # they ascend
+    if first < 0 or last >= len(parameter):
+        raise ValueError(
+            f"Got a gradient of the rows {first} to {last}, expected rows from 0 to "
+            f"{len(parameter) - 1}."
+        )
 
 
 def _rows_of(grad: Tensor) -> tuple[Tensor | None, Tensor]:

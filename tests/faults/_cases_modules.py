@@ -296,6 +296,7 @@ def arrays(**changes: Callable[[Any], Any]) -> Callable[[], dict[str, Any]]:
     def make() -> dict[str, Any]:
         parts: dict[str, Any] = {k: v.numpy() for k, v in batch()().items()}
         parts["n_features"] = 5
+        parts["fields"] = [0, 1, 2, 2, 0]
         return {k: changes[k](v) if k in changes else v for k, v in parts.items()}
 
     return make
@@ -316,22 +317,26 @@ PADDED: list[tuple[int, str, Callable[[], Any], str]] = [
     (5, "weights of text", arrays(weights=lambda w: w.astype(str)), "weights: got"),
     (5, "weights of complex", arrays(weights=lambda w: w * 1j), "weights: got complex"),
     (5, "offsets of other rows", arrays(offsets=lambda o: o[:2]), r"offsets: got \(2, 3\)"),
-    (1, "a NaN weight", arrays(weights=put(0, 1, np.nan)), "weights, row 0|NaN"),
-    (1, "an infinite weight", arrays(weights=put(2, 1, np.inf)), "weights, row 2|infinity"),
-    (5, "a column in two bags", arrays(indices=put(0, 1, 0)), "column 0 occurs in bag"),
-    (19, "n_features 0", arrays(n_features=lambda n: 0), "n_features|labels from 0"),
-    (19, "n_features negative", arrays(n_features=lambda n: -1), "n_features|labels from 0"),
-    (19, "n_features of text", arrays(n_features=lambda n: "5"), "n_features"),
-    (19, "n_features None", arrays(n_features=lambda n: None), "n_features"),
-    (19, "n_features a fraction", arrays(n_features=lambda n: 5.5), "n_features"),
+    (1, "a NaN weight", arrays(weights=put(0, 1, np.nan)), "weights, row 0: got nan, expected finite"),
+    (1, "an infinite weight", arrays(weights=put(2, 1, np.inf)), "weights, row 2: got inf, expected finite"),
+    (5, "a column in two bags", arrays(fields=lambda f: None), "column 2 occurs in bag"),
+    (19, "n_features 0", arrays(n_features=lambda n: 0), "n_features="),
+    (19, "n_features negative", arrays(n_features=lambda n: -1), "n_features="),
+    (19, "n_features of text", arrays(n_features=lambda n: "5"), "n_features='5'"),
+    (19, "n_features None", arrays(n_features=lambda n: None), "n_features=None"),
+    (19, "n_features a fraction", arrays(n_features=lambda n: 5.5), "n_features=5.5"),
 ]
+
+
+# Forms that store zeros, which to_padded keeps as labels of weight 0.
+ZEROS_STAY = ("stored zeros", "stored zeros, read-only", "bsr_matrix")
 
 
 def _of_padded() -> Iterator[Case]:
     for what, make, message in (*BROKEN, *OTHER_FORMS):
         yield Case(5, f"{what}, to_padded", make, _padded, refuse(message))
     for what, form in UNUSUAL.items():
-        if "list" in what and "lil" not in what or "object" in what:
+        if what.startswith("list") or "object" in what or what in ZEROS_STAY:
             continue
         yield Case(6, f"{what}, to_padded", lambda f=form: f(csr()), _padded,
             equal(lambda: _padded(csr())))
@@ -339,10 +344,13 @@ def _of_padded() -> Iterator[Case]:
         yield Case(1, f"{value}, to_padded", lambda v=value: csr() * v, _padded,
             refuse("X contains NaN or infinity: row 0"))
     for what, given, message in (
-        ("1-D", lambda: np.ones(6), "2D|dimension|fields"),
-        ("complex", lambda: csr() * 1j, "[Cc]omplex"),
-        ("text", lambda: np.full((2, 6), "a"), "could not|dtype|number"),
-        ("objects", lambda: np.full((2, 6), None), "could not|dtype|number|object"),
+        ("1-D", lambda: np.ones(6), r"X: got ndarray with shape \(6,\), expected a"),
+        ("a number", lambda: 3.0, "X: got ndarray|X: got float"),
+        ("complex", lambda: csr() * 1j, "X: got csr_matrix .*complex128"),
+        ("text", lambda: np.full((2, 6), "a"), "X: got ndarray .*<U1"),
+        ("objects", lambda: np.full((2, 6), None), "X: got ndarray .*object"),
+        ("None", lambda: None, "X: got"),
+        ("a ragged list", lambda: [[1.0], [1.0, 2.0]], "inhomogeneous"),
         ("no columns", lambda: np.ones((2, 0)), "fields="),
     ):
         yield Case(8, f"{what}, to_padded", given, _padded, refuse(message, BAD))
@@ -399,13 +407,13 @@ def _of_optimizers() -> Iterator[Case]:
     for name, make in OPTIMIZERS.items():
         table = lambda: torch.ones(4, 2)  # noqa: E731
         for what, grad, must in (
-            ("label too large", _sparse_grad([0, 4], ones), refuse("", (*BAD, RuntimeError, IndexError))),
-            ("label far away", _sparse_grad([0, 2**40], ones), refuse("", (*BAD, RuntimeError, IndexError))),
-            ("label negative", _sparse_grad([-1, 0], ones), refuse("", (*BAD, RuntimeError, IndexError))),
+            ("label too large", _sparse_grad([0, 4], ones), refuse("Got a gradient of the rows .* expected rows from 0 to 3")),
+            ("label far away", _sparse_grad([0, 2**40], ones), refuse("Got a gradient of the rows .* expected rows from 0 to 3")),
+            ("label negative", _sparse_grad([-1, 0], ones), refuse("Got a gradient of the rows .* expected rows from 0 to 3")),
             ("a label twice", _sparse_grad([1, 1], ones), equal(partial(_stepped, make, _sparse_grad([1], 2 * ones[:1]), torch.ones(4, 2)))),
             ("two sparse dimensions", lambda: torch.ones(4, 2).to_sparse(), refuse("2 sparse dimensions, expected 1")),
             ("no labels", _sparse_grad([], ones[:0]), equal(torch.ones(4, 2))),
-            ("huge gradient", _sparse_grad([0, 1], ones * 1e38), be_finite()),
+            ("huge gradient", _sparse_grad([0, 1], ones * 1e18), be_finite()),
             ("zero gradient", _sparse_grad([0, 1], ones * 0), equal(torch.ones(4, 2))),
             ("tiny gradient", _sparse_grad([0, 1], ones * 1e-44), be_finite()),
             ("dense gradient", lambda: torch.ones(4, 2), be_finite()),
