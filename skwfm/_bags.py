@@ -81,8 +81,10 @@ def canonical_csr(X: Any) -> Any:
 
 def _as_csr(X: Any) -> Any:
     """Return `X` itself if it is CSR, else a plain csr_matrix."""
-    is_csr = bool(sp.issparse(X)) and getattr(X, "format", None) == "csr"
-    return X if is_csr else sp.csr_matrix(X)
+    if sp.issparse(X):
+        return X if X.format == "csr" else sp.csr_matrix(X)
+    native = X.dtype.newbyteorder("=")  # scipy takes no other order, and no float16
+    return sp.csr_matrix(X.astype(np.float32 if native == np.float16 else native))
 
 
 def _is_canonical(indices: Array, indptr: Array) -> bool:
@@ -192,6 +194,9 @@ def to_padded(
     array([[ 1,  2],
            [-1,  0]])
     """
+    X = X if sp.issparse(X) else np.asarray(X)
+    if X.ndim != 2 or X.dtype.kind not in "buif":
+        raise ValueError(val.matrix_error("X", X))
     val.check_format(X)
     field_map = resolve_fields(X, fields, interactions="fm")
     X = _as_csr(X)

@@ -255,7 +255,7 @@ def _as_csr(position: int, block: Any) -> Any:
     """Return a block as plain csr_matrix; it may share the block's memory."""
     matrix: Any = block if sp.issparse(block) else np.asarray(block)
     if matrix.ndim != 2 or matrix.dtype.kind not in "buif":
-        raise ValueError(val.hstack_block_error(position, block))
+        raise ValueError(val.matrix_error(f"blocks[{position}]", block))
     val.check_format(matrix, f"blocks[{position}]")
     return sp.csr_matrix(matrix)
 

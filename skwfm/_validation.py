@@ -27,8 +27,8 @@ __all__ = [
     "field_names_error",
     "fields_error",
     "growing_limits_error",
-    "hstack_block_error",
     "hstack_rows_error",
+    "matrix_error",
     "no_default_error",
     "not_numbers_error",
     "padded_error",
@@ -161,13 +161,13 @@ def plain_sparse_message(n_columns: int, interactions: str) -> str:
     return f"{head}{tail}. {_FIELDS_ADVICE}"
 
 
-def hstack_block_error(position: int, block: object) -> str:
-    """Word the error for a block of `hstack` that is not a 2-D matrix."""
-    shape = getattr(block, "shape", None)
-    got = f"shape {shape}" if shape is not None else shorten(block)
+def matrix_error(name: str, value: Any) -> str:
+    """Word the error for what is not a 2-D matrix of real numbers."""
+    shape = getattr(value, "shape", None)
+    got = shorten(value) if shape is None else f"shape {shape} of {value.dtype}"
     return (
-        f"blocks[{position}]: got {type(block).__name__} with {got}, expected a "
-        "FieldCSR, a sparse matrix or a 2-D array of numbers."
+        f"{name}: got {type(value).__name__} with {got}, expected a FieldCSR, a sparse "
+        "matrix or a 2-D array of numbers."
     )
 
 
