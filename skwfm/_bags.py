@@ -252,7 +252,7 @@ def from_padded(
     Raises
     ------
     ValueError
-        If shapes, labels or offsets do not fit; or without `fields`, if a column
+        If shapes, labels or offsets do not fit, or a weight is not finite; or without `fields`, if a column
         occurs in bags of two fields. The message names the row.
 
     See Also
@@ -266,6 +266,7 @@ def from_padded(
     >>> X.toarray(), X.fields
     (array([[0.5, 0. , 3. ]]), array([0, 0, 1], dtype=int32))
     """
+    val.check_n_features(n_features)
     labels, ends = _integers(indices, "indices"), _integers(offsets, "offsets")
     values = np.asarray(weights)
     _check_padded(labels, ends, values)
@@ -274,6 +275,7 @@ def from_padded(
     rows = np.repeat(np.arange(len(labels)), lengths)
     columns, data = labels[filled], values[filled]
     _check_labels(columns, rows, n_features)
+    _check_finite(data, rows)
     if fields is None:
         bags = _bags_of_entries(ends)
         ids = _fields_of_columns(columns, bags, rows, n_features)
@@ -321,6 +323,14 @@ def _check_labels(columns: Array, rows: Array, n_features: int) -> None:
         expected = f"labels from 0 to {n_features - 1}"
         label, row = int(columns[at]), int(rows[at])
         raise ValueError(val.padded_error("indices", row, label, expected))
+
+
+def _check_finite(values: Array, rows: Array) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        row, value = int(rows[at]), str(values[at])
+        raise ValueError(val.padded_error("weights", row, value, "finite weights"))
 
 
 def _bags_of_entries(ends: Array) -> Array:

@@ -9,6 +9,7 @@ costs (10 million entries: some 15 ms).
 from __future__ import annotations
 
 import inspect
+from numbers import Integral
 from typing import Any
 from warnings import warn
 
@@ -291,6 +292,12 @@ def _check_finite(X: Any, used: Any, name: str, columns: Any) -> None:
 def _row_of(indptr: Any, position: int) -> int:
     """Return the row that stored value number `position` belongs to."""
     return int(np.searchsorted(indptr, position, side="right")) - 1
+
+
+def check_n_features(n_features: Any) -> None:
+    """Raise unless a number of columns is one."""
+    if not isinstance(n_features, Integral) or n_features < 1:
+        raise ValueError(f"n_features={n_features!r}: expected an integer above 0.")
 
 
 def check_n_columns(n_columns: int) -> None:
