@@ -178,7 +178,9 @@ def _score(
     options = (field_aware, n_fields, n_outputs, intra_field)
     core = core_for(table, linear, weights)
     if core is not None:
-        return core_batches.score(core, core_batches.Batch(*inputs, *options))
+        batch = core_batches.Batch(*inputs, *options)
+        core_batches.check(batch)
+        return core_batches.score(core, batch)
     with torch.no_grad():
         return _score_by_formulas(*inputs, *options)
 
@@ -205,6 +207,7 @@ def _gradient(
     if core is None:
         return _gradient_by_formulas(grad, inputs, options, sparse, wanted)
     batch = core_batches.Batch(*inputs, *options)
+    core_batches.check(batch, grad)
     labels, parts = core_batches.gradient(core, grad, batch, sparse, wanted)
     return labels, *parts
 
