@@ -78,8 +78,8 @@ class _RowOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
+                    _check_labels(parameter)
                     labels, values = _rows_of(parameter.grad)
-                    _check_labels(labels, parameter)
                     table = parameter.detach() if parameter.ndim else parameter.view(1)
                     self._move(table, self.state[parameter], group, labels, values)
         return loss
@@ -293,14 +293,20 @@ def _check_number(
         raise ValueError(f"{name}={value!r}, expected a finite number {expected}.")
 
 
-def _check_labels(labels: Tensor | None, parameter: Tensor) -> None:
+def _check_labels(parameter: Tensor) -> None:
     """Raise for a label that is no row: torch makes such gradients if told to.
 
     (On CUDA torch checks, and a look at the labels would wait for the device.)
     """
-    if labels is None or labels.numel() == 0 or labels.device.type != "cpu":
+    grad = parameter.grad
+    if grad is None or not grad.is_sparse or grad.device.type != "cpu":
         return
-    first, last = int(labels[0]), int(labels[-1])  # they ascend
+    labels = grad._indices()[:1]
+    if labels.numel() == 0:
+        return
+    # Of coalesced ones the first and the last are the smallest and the largest.
+    ends = labels[0, [0, -1]] if grad.is_coalesced() else labels.aminmax()
+    first, last = map(int, ends)
     if first < 0 or last >= len(parameter):
         raise ValueError(
             f"Got a gradient of the rows {first} to {last}, expected rows from 0 to "

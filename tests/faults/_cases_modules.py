@@ -344,7 +344,7 @@ def _of_padded() -> Iterator[Case]:
         yield Case(1, f"{value}, to_padded", lambda v=value: csr() * v, _padded,
             refuse("X contains NaN or infinity: row 0"))
     for what, given, message in (
-        ("1-D", lambda: np.ones(6), r"X: got ndarray with shape \(6,\), expected a"),
+        ("1-D", lambda: np.ones(6), r"X: got ndarray with shape \(6,\) of float64, expected a"),
         ("a number", lambda: 3.0, "X: got ndarray|X: got float"),
         ("complex", lambda: csr() * 1j, "X: got csr_matrix .*complex128"),
         ("text", lambda: np.full((2, 6), "a"), "X: got ndarray .*<U1"),
