@@ -23,6 +23,12 @@ import scipy.sparse as sp
 
 from skwfm import _validation as val
 from skwfm._fields import FieldCSR, FieldMap, resolve_fields
+from skwfm._matrix_validation import (
+    check_csr,
+    check_format,
+    check_n_features,
+    matrix_error,
+)
 
 __all__ = [
     "FlatBags",
@@ -82,9 +88,11 @@ def canonical_csr(X: Any) -> Any:
 def _as_csr(X: Any) -> Any:
     """Return `X` itself if it is CSR, else a plain csr_matrix."""
     if sp.issparse(X):
-        return X if X.format == "csr" else sp.csr_matrix(X)
+        is_csr = getattr(X, "format", None) == "csr"
+        return X if is_csr else sp.csr_matrix(X)  # type: ignore[call-overload]
     native = X.dtype.newbyteorder("=")  # scipy takes no other order, and no float16
-    return sp.csr_matrix(X.astype(np.float32 if native == np.float16 else native))
+    taken: Any = X.astype(np.float32 if native == np.float16 else native)
+    return sp.csr_matrix(taken)
 
 
 def _is_canonical(indices: Array, indptr: Array) -> bool:
@@ -196,11 +204,11 @@ def to_padded(
     """
     X = X if sp.issparse(X) else np.asarray(X)
     if X.ndim != 2 or X.dtype.kind not in "buif":
-        raise ValueError(val.matrix_error("X", X))
-    val.check_format(X)
+        raise ValueError(matrix_error("X", X))
+    check_format(X)
     field_map = resolve_fields(X, fields, interactions="fm")
     X = _as_csr(X)
-    val.check_csr(X)
+    check_csr(X)
     X = canonical_csr(X)
     flat = to_flat(X, field_map.ids, field_map.n_fields)
     lengths = np.diff(X.indptr)
@@ -252,8 +260,8 @@ def from_padded(
     Raises
     ------
     ValueError
-        If shapes, labels or offsets do not fit, or a weight is not finite; or without `fields`, if a column
-        occurs in bags of two fields. The message names the row.
+        If shapes, labels or offsets do not fit, or a weight is not finite; or without
+        `fields`, if a column occurs in bags of two fields. The message names the row.
 
     See Also
     --------
@@ -266,7 +274,7 @@ def from_padded(
     >>> X.toarray(), X.fields
     (array([[0.5, 0. , 3. ]]), array([0, 0, 1], dtype=int32))
     """
-    val.check_n_features(n_features)
+    check_n_features(n_features)
     labels, ends = _integers(indices, "indices"), _integers(offsets, "offsets")
     values = np.asarray(weights)
     _check_padded(labels, ends, values)

@@ -33,6 +33,7 @@ from skwfm._input import FieldInput
 from skwfm._kernels import compiled
 from skwfm._loop import joined_curves
 from skwfm._losses import Loss
+from skwfm._matrix_validation import check_table_size
 from skwfm._model import Layout
 from skwfm._net import Batch, slice_batch
 from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
@@ -303,7 +304,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
             matrix, values, weights = matrix[used], values[used], weights[used]
         layout = self._layout(self.n_factors)
         length = layout.values_per_label * loss.n_outputs
-        val.check_table_size(self.n_factors, matrix.shape[1], length)
+        check_table_size(self.n_factors, matrix.shape[1], length)
         if known is not None:
             known = known.grown(matrix.shape[1])
         return Problem(matrix, values, weights, loss, None, layout, dtype, known)

@@ -29,7 +29,8 @@ from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._growing import extended, grow_one, growing_error, placed, places_of
-from skwfm._validation import check_format, check_table_shape, old_arrow_error
+from skwfm._matrix_validation import check_format
+from skwfm._validation import check_table_shape, old_arrow_error
 
 __all__ = ["FieldTransformer", "make_field_transformer"]
 

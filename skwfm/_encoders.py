@@ -33,10 +33,10 @@ from skwfm._fields import FieldCSR
 from skwfm._growing import placed
 from skwfm._hashing import HashedLabels
 from skwfm._labels import keys_of
+from skwfm._matrix_validation import check_format
 from skwfm._pairs import Pair, read_pair, resolve_pairs
 from skwfm._scaling import Normalize, WeightTransform, scaled
 from skwfm._validation import (
-    check_format,
     check_table_shape,
     growing_limits_error,
 )

@@ -28,6 +28,7 @@ from skwfm._default_fields import needs_encoding
 from skwfm._field_map import FieldMap
 from skwfm._fields import resolve_fields
 from skwfm._kernels import compiled
+from skwfm._matrix_validation import check_csr, check_format, check_n_columns
 
 __all__ = ["FieldInput"]
 
@@ -98,7 +99,7 @@ class FieldInput(BaseEstimator):
         return matrix, y, self.factors_.dtype
 
     def _field_map(self, X: Any, matrix: Any) -> FieldMap:
-        val.check_n_columns(matrix.shape[1])
+        check_n_columns(matrix.shape[1])
         # Whatever is not sparse is a table: each column is a field.
         known = X if issparse(X) else np.empty((0, matrix.shape[1]))
         return resolve_fields(known, self.fields, interactions=self._interactions)
@@ -124,7 +125,7 @@ class FieldInput(BaseEstimator):
         """Refuse a broken matrix; tell whether there is nothing more to check."""
         clean = compiled.is_clean(X, self._n_threads())
         if not clean:
-            val.check_format(X)
+            check_format(X)
         return clean
 
     def _canonical(self, X: Any, clean: bool = False) -> Any:
@@ -132,7 +133,7 @@ class FieldInput(BaseEstimator):
         matrix = csr_matrix(X)
         if clean or compiled.is_clean(matrix, self._n_threads()):
             return matrix
-        val.check_csr(matrix, columns=self._column_names)
+        check_csr(matrix, columns=self._column_names)
         matrix = canonical_csr(matrix)
         if matrix.nnz and not matrix.data.all():
             matrix = matrix.copy()

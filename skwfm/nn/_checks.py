@@ -159,7 +159,7 @@ def _pick(name: str, value: Tensor | None, alias: Tensor | None) -> Tensor:
     return given
 
 
-def _check_dense(name: str, value: Tensor) -> None:
+def _check_dense(name: str, value: object) -> None:
     if not isinstance(value, Tensor):
         got = type(value).__name__
         raise TypeError(f"{name}: got {got}, expected a Tensor.")
