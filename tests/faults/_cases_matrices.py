@@ -13,7 +13,6 @@ import scipy.sparse as sp
 from _inputs import MODELS, N_COLUMNS, N_ROWS, WAYS, csr, field_csr, values
 from _probe import Case, Must, equal, refuse
 
-import skwfm
 from skwfm import FieldCSR
 
 LAST = N_COLUMNS - 1

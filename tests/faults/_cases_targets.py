@@ -1,8 +1,7 @@
-"""Targets (row 3) and weights of rows (row 4) that are wrong, or only unusual."""
+"""Targets that are wrong, or only unusual (row 3)."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,22 +14,20 @@ import scipy.sparse as sp
 from _inputs import (
     CLASSIFIERS,
     MODELS,
-    N_ROWS,
     REGRESSORS,
     csr,
     make_model,
     outputs,
     parameters,
     target_of,
-    values,
 )
-from _probe import Case, Must, be_finite, equal, refuse
+from _probe import Case, equal, refuse
 from sklearn.exceptions import DataConversionWarning
 
 NAMES = {"any": MODELS, "regressor": REGRESSORS, "classifier": CLASSIFIERS}
 
 
-def _with(place: int, value: Any, dtype: Any = None) -> Callable[[Any], Any]:
+def changed_at(place: int, value: Any, dtype: Any = None) -> Callable[[Any], Any]:
     """Return a function that changes one element of a copy."""
 
     def change(y: Any) -> Any:
@@ -57,11 +54,21 @@ def _as(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 # Which models; name; what becomes of the target; what must happen in fit.
 BAD_Y: list[tuple[str, str, Callable[[Any], Any], str]] = [
-    ("regressor", "NaN", _with(2, np.nan), "y.*NaN"),
-    ("regressor", "inf", _with(2, np.inf), "y.*infinity"),
-    ("regressor", "-inf", _with(2, -np.inf), "y.*infinity"),
-    ("any", "None among objects", _with(2, None, object), "(y|Input).*(NaN|nan|None)"),
-    ("any", "NaN among objects", _with(2, np.nan, object), "(y|Input).*(NaN|nan|None)"),
+    ("regressor", "NaN", changed_at(2, np.nan), "y.*NaN"),
+    ("regressor", "inf", changed_at(2, np.inf), "y.*infinity"),
+    ("regressor", "-inf", changed_at(2, -np.inf), "y.*infinity"),
+    (
+        "any",
+        "None among objects",
+        changed_at(2, None, object),
+        "(y|Input).*(NaN|nan|None)",
+    ),
+    (
+        "any",
+        "NaN among objects",
+        changed_at(2, np.nan, object),
+        "(y|Input).*(NaN|nan|None)",
+    ),
     (
         "any",
         "pd.NA",
@@ -79,7 +86,7 @@ BAD_Y: list[tuple[str, str, Callable[[Any], Any], str]] = [
     (
         "regressor",
         "longdouble beyond float64",
-        _with(2, np.longdouble("1e400"), np.longdouble),
+        changed_at(2, np.longdouble("1e400"), np.longdouble),
         "y.*(inf|too large)",
     ),
     (
@@ -102,11 +109,16 @@ BAD_Y: list[tuple[str, str, Callable[[Any], Any], str]] = [
     ("any", "three dimensions", lambda y: np.ones((24, 1, 1)), "dim 3"),
     ("any", "sparse", lambda y: sp.csr_matrix(np.ones((24, 1))), "[Ss]parse"),
     ("classifier", "continuous", lambda y: np.linspace(0, 1, 24), "Unknown label type"),
-    ("classifier", "NaN", lambda y: _with(2, np.nan)((y == "yes") * 1.0), "y.*NaN"),
+    (
+        "classifier",
+        "NaN",
+        lambda y: changed_at(2, np.nan)((y == "yes") * 1.0),
+        "y.*NaN",
+    ),
     (
         "classifier",
         "inf",
-        lambda y: _with(2, np.inf)((y == "yes") * 1.0),
+        lambda y: changed_at(2, np.inf)((y == "yes") * 1.0),
         "y.*infinity",
     ),
     (
@@ -125,9 +137,9 @@ BAD_Y: list[tuple[str, str, Callable[[Any], Any], str]] = [
     ("classifier", "dictionaries", lambda y: [{}] * 24, "y|label"),
 ]
 MIXED_Y = [
-    ("text and number", _with(2, 1, object)),
-    ("text and bool", _with(2, True, object)),
-    ("text and bytes", _with(2, b"no", object)),
+    ("text and number", changed_at(2, 1, object)),
+    ("text and bool", changed_at(2, True, object)),
+    ("text and bytes", changed_at(2, b"no", object)),
 ]
 # Labels of two classes of any kind: as "no" and "yes", in their order.
 LABELS: dict[str, Callable[[Any], Any]] = {
@@ -156,7 +168,7 @@ LABELS: dict[str, Callable[[Any], Any]] = {
     "pandas arrow": lambda y: pd.Series(y, dtype=pd.ArrowDtype(pa.string())),
     "polars": pl.Series,
     "arrow": pa.array,
-    "read-only": lambda y: _read_only(y),
+    "read-only": lambda y: read_only(y),
     "strided": lambda y: np.repeat(y, 3)[::3],
     "reversed": lambda y: y[::-1].copy()[::-1],
 }
@@ -176,18 +188,18 @@ NUMBERS: dict[str, Callable[[Any], Any]] = {
     "pandas Float64": lambda y: pd.Series(y, dtype="Float64"),
     "polars": pl.Series,
     "arrow": pa.array,
-    "read-only": lambda y: _read_only(y),
+    "read-only": lambda y: read_only(y),
     "masked": np.ma.masked_array,
 }
 
 
-def _read_only(array: Any) -> Any:
+def read_only(array: Any) -> Any:
     array = array.copy()
     array.setflags(write=False)
     return array
 
 
-def _fit(name: str, y: Any, **params: Any) -> Any:
+def fit_on(name: str, y: Any, **params: Any) -> Any:
     return make_model(name, **params).fit(csr(), y)
 
 
@@ -199,7 +211,7 @@ def _said(model: Any) -> Any:
 
 
 def _plain(name: str) -> Any:
-    return _said(_fit(name, target_of(name)))
+    return _said(fit_on(name, target_of(name)))
 
 
 def _of_targets() -> Iterator[Case]:
@@ -207,30 +219,30 @@ def _of_targets() -> Iterator[Case]:
         for name in NAMES[kind]:
             y = partial(_changed, name, change)
             must = refuse(message, (ValueError, TypeError))
-            yield Case(3, f"y of {what}, {name}.fit", y, partial(_fit, name), must)
+            yield Case(3, f"y of {what}, {name}.fit", y, partial(fit_on, name), must)
             yield Case(
-                3, f"y of {what}, {name}.partial_fit", y, partial(_stream, name), must
+                3, f"y of {what}, {name}.partial_fit", y, partial(stream_on, name), must
             )
     for name in CLASSIFIERS:
         yield Case(
             3,
             f"y of one class, {name}.fit",
             lambda: np.full(24, "yes"),
-            partial(_fit, name),
+            partial(fit_on, name),
             refuse("one class only, .'yes'"),
         )
     for what, change in MIXED_Y:
         for name in CLASSIFIERS:
             y = partial(_changed, name, change)
             must = refuse("y, row 2: got .*expected text as in row", TypeError)
-            yield Case(3, f"y of {what}, {name}.fit", y, partial(_fit, name), must)
+            yield Case(3, f"y of {what}, {name}.fit", y, partial(fit_on, name), must)
     for what, change in LABELS.items():
         for name in CLASSIFIERS:
             yield Case(
                 3,
                 f"labels: {what}, {name}.fit",
                 partial(_changed, name, change),
-                lambda y, n=name: _said(_fit(n, y)),
+                lambda y, n=name: _said(fit_on(n, y)),
                 equal(partial(_plain, name)),
             )
             yield Case(
@@ -247,7 +259,7 @@ def _of_targets() -> Iterator[Case]:
                 3,
                 f"numbers: {what}, {name}.fit",
                 y,
-                lambda y, n=name: outputs(_fit(n, y), csr()),
+                lambda y, n=name: outputs(fit_on(n, y), csr()),
                 equal(partial(_as_float, name, change), warning=None),
             )
     for name in MODELS:
@@ -256,9 +268,9 @@ def _of_targets() -> Iterator[Case]:
             3,
             f"y (n, 1), {name}.fit",
             column,
-            lambda y, n=name: parameters(_fit(n, y)),
+            lambda y, n=name: parameters(fit_on(n, y)),
             equal(
-                lambda n=name: parameters(_fit(n, target_of(n))),
+                lambda n=name: parameters(fit_on(n, target_of(n))),
                 warning=DataConversionWarning,
             ),
         )
@@ -270,163 +282,22 @@ def _changed(name: str, change: Callable[[Any], Any]) -> Any:
 
 def _as_float(name: str, change: Callable[[Any], Any]) -> Any:
     y = np.asarray(change(target_of(name))).astype(np.float64)
-    return outputs(_fit(name, y), csr())
+    return outputs(fit_on(name, y), csr())
 
 
-def _stream(name: str, y: Any, **more: Any) -> Any:
+def stream_on(name: str, y: Any, **more: Any) -> Any:
     kinds = {} if name in REGRESSORS else {"classes": ["no", "yes"]}
     return make_model(name).partial_fit(csr(), y, **kinds, **more)
 
 
 def _labels(name: str, y: Any) -> bool:
     """Tell whether the labels of y are the classes, and what is predicted."""
-    model = _fit(name, y)
+    model = fit_on(name, y)
     known = np.unique(np.asarray(y)).tolist()
     same = model.classes_.tolist() == known
     return same and set(model.predict(csr()).tolist()) <= set(known)
 
 
-# --- weights of rows ----------------------------------------------------------------
-
-BAD_WEIGHTS: list[tuple[str, Callable[[Any], Any], str]] = [
-    ("NaN", _with(2, np.nan), "sample_weight.*NaN"),
-    ("inf", _with(2, np.inf), "sample_weight.*infinity"),
-    (
-        "negative",
-        _with(2, -0.5),
-        "sample_weight.*[Nn]egative|[Nn]egative.*sample_weight",
-    ),
-    ("-inf", _with(2, -np.inf), "sample_weight.*infinity"),
-    (
-        "all zero",
-        lambda w: w * 0,
-        "sample_weight is zero for every row|at least one non-zero",
-    ),
-    ("one less", lambda w: w[1:], r"sample_weight.shape == \(23,\), expected \(24,\)"),
-    ("one more", lambda w: np.ones(25), r"sample_weight.shape == \(25,\)"),
-    ("empty", lambda w: w[:0], r"sample_weight|array with 0 sample"),
-    ("two columns", lambda w: np.ones((24, 2)), "[Ss]ample.?weight"),
-    ("a column", lambda w: w[:, None], "[Ss]ample.?weight.*1D"),
-    ("text", lambda w: np.array(["a"] * 24), "could not convert|sample_weight"),
-    ("text of a name", lambda w: "balanced", "could not convert|sample_weight"),
-    ("None among objects", _with(2, None, object), "NaN|NoneType"),
-    ("complex", lambda w: w + 1j, "[Cc]omplex"),
-    ("dictionary", lambda w: {0: 1.0}, "sample_weight|float|dict"),
-    ("lists", lambda w: [[1.0], [1.0, 2.0]] * 12, "inhomogeneous|sequence"),
-    ("sum beyond float64", lambda w: w * 0 + 1e308, "sample_weight.*sums to inf"),
-    ("sparse", lambda w: sp.csr_matrix(w), "[Ss]parse"),
-]
-WEIGHTS: dict[str, Callable[[Any], Any]] = {
-    "float32": lambda w: w.astype(np.float32),
-    "int": lambda w: w.astype(int),
-    "uint8": lambda w: w.astype(np.uint8),
-    "objects": lambda w: w.astype(object),
-    "list": lambda w: w.tolist(),
-    "pandas": pd.Series,
-    "pandas Float64": lambda w: pd.Series(w, dtype="Float64"),
-    "polars": pl.Series,
-    "arrow": pa.array,
-    "read-only": _read_only,
-    "big-endian": lambda w: w.astype(">f8"),
-    "strided": lambda w: np.repeat(w, 2)[::2],
-}
-BAD_CLASS_WEIGHTS: list[tuple[str, Any, str]] = [
-    ("negative", {"no": 1.0, "yes": -1.0}, "class_weight of class 'yes' is -1.0"),
-    ("NaN", {"no": np.nan, "yes": 1.0}, "class_weight of class 'no' is nan"),
-    ("inf", {"no": np.inf, "yes": 1.0}, "class_weight of class 'no' is inf"),
-    ("zero", {"no": 0.0, "yes": 0.0}, "class_weight|one class only"),
-    ("one zero", {"no": 0.0, "yes": 1.0}, "one class only among the rows"),
-    ("text", {"no": "a", "yes": 1.0}, "could not convert|class_weight"),
-    ("unknown label", {"no": 1.0, "maybe": 2.0}, "'yes'.* not in class_weight"),
-    ("a name", "balance", "'class_weight' parameter"),
-    ("a number", 2.0, "'class_weight' parameter"),
-]
-
-
-def _ones() -> Any:
-    return 1.0 + np.arange(N_ROWS) % 3
-
-
-def _of_weights() -> Iterator[Case]:
-    for what, change, message in BAD_WEIGHTS:
-        for name in MODELS:
-            make = lambda c=change: c(_ones())  # noqa: E731
-            must = refuse(message, (ValueError, TypeError))
-            yield Case(
-                4,
-                f"sample_weight: {what}, {name}.fit",
-                make,
-                partial(_weighted, name),
-                must,
-            )
-            yield Case(
-                4,
-                f"sample_weight: {what}, {name}.partial_fit",
-                make,
-                lambda w, n=name: _stream(n, target_of(n), sample_weight=w),
-                must,
-            )
-    for what, change in WEIGHTS.items():
-        for name in MODELS:
-            yield Case(
-                4,
-                f"sample_weight: {what}, {name}.fit",
-                lambda c=change: c(_ones()),
-                partial(_weighted, name),
-                equal(lambda n=name: _weighted(n, _ones())),
-            )
-    for name in MODELS:
-        for solver in ("auto", "adagrad", "adam"):
-            yield Case(
-                4,
-                f"zero weights are removed rows, {name}.fit {solver}",
-                lambda: _ones() * (np.arange(N_ROWS) % 4 > 0),
-                partial(_weighted, name, solver=solver),
-                equal(partial(_removed, name, solver)),
-            )
-        yield Case(
-            4,
-            f"zero weights are removed rows, {name}.partial_fit",
-            lambda: _ones() * (np.arange(N_ROWS) % 4 > 0),
-            lambda w, n=name: parameters(_stream(n, target_of(n), sample_weight=w)),
-            equal(partial(_removed_from_stream, name)),
-        )
-    for what, given, message in BAD_CLASS_WEIGHTS:
-        for name in CLASSIFIERS:
-            must = refuse(message, (ValueError, TypeError))
-            yield Case(
-                4,
-                f"class_weight: {what}, {name}.fit",
-                lambda g=given: g,
-                lambda g, n=name: _fit(n, target_of(n), class_weight=g),
-                must,
-            )
-
-
-def _weighted(name: str, weights: Any, **params: Any) -> Any:
-    model = make_model(name, **params)
-    model.fit(csr(), target_of(name), sample_weight=weights)
-    return parameters(model)
-
-
-def _removed(name: str, solver: str) -> Any:
-    kept = np.arange(N_ROWS) % 4 > 0
-    model = make_model(name, solver=solver)
-    model.fit(csr()[kept], target_of(name)[kept], sample_weight=_ones()[kept])
-    return parameters(model)
-
-
-def _removed_from_stream(name: str) -> Any:
-    kept = np.arange(N_ROWS) % 4 > 0
-    kinds = {} if name in REGRESSORS else {"classes": ["no", "yes"]}
-    model = make_model(name)
-    model.partial_fit(
-        csr()[kept], target_of(name)[kept], sample_weight=_ones()[kept], **kinds
-    )
-    return parameters(model)
-
-
 def cases() -> Iterator[Case]:
-    """Return the cases of rows 3 and 4."""
+    """Return the cases of row 3."""
     yield from _of_targets()
-    yield from _of_weights()
