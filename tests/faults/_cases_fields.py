@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -117,7 +118,7 @@ def _of_parameters() -> Iterator[Case]:
         make, good = ENCODERS[name]
         yield Case(
             19,
-            f"{params!r:.80}, {name}.fit",
+            f"{_short(params)}, {name}.fit",
             good,
             lambda X, m=make, p=params: m().set_params(**p).fit(X),
             refuse(message, BAD),
@@ -130,6 +131,11 @@ def _of_parameters() -> Iterator[Case]:
             lambda _, m=make: m().set_params(degre=3),
             refuse("Invalid parameter 'degre'"),
         )
+
+
+def _short(params: dict[str, Any]) -> str:
+    """Return parameters as a name: short, and the same in every process."""
+    return re.sub(r" at 0x\w+", "", repr(params))[:60]
 
 
 # --- maps of fields -----------------------------------------------------------------
