@@ -30,7 +30,7 @@ from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._growing import extended, grow_one, growing_error, placed, places_of
 from skwfm._matrix_validation import check_format
-from skwfm._validation import check_table_shape, old_arrow_error
+from skwfm._validation import check_not_masked, check_table_shape, old_arrow_error
 
 __all__ = ["FieldTransformer", "make_field_transformer"]
 
@@ -551,6 +551,7 @@ def _checked_table(X: Any, **checks: Any) -> Any:
         if not shape[1]:
             check_table_shape(shape, 1, "FieldTransformer")
         return X
+    check_not_masked(X, "X")
     if sp.issparse(X):
         check_format(X)
     dtype = None if hasattr(X, "__array__") or sp.issparse(X) else object

@@ -56,6 +56,8 @@ class FieldInput(BaseEstimator):
         self, X: Any, y: Any, *, go_on: bool
     ) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check X and y; learn the columns and their fields."""
+        val.check_not_masked(X, "X")
+        val.check_not_masked(y, "y")
         if go_on:
             return self._learn_further(X, y)
         encode = needs_encoding(X)
@@ -149,6 +151,7 @@ class FieldInput(BaseEstimator):
     def _checked(self, X: Any) -> Any:
         """Encode and check X against what was fitted; return a canonical CSR."""
         val.check_unique_names(X)
+        val.check_not_masked(X, "X")
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             X = self._encoded(X)

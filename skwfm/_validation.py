@@ -22,6 +22,7 @@ from sklearn.utils.validation import _check_sample_weight
 __all__ = [
     "bag_conflict_error",
     "cell_error",
+    "check_not_masked",
     "check_table_shape",
     "field_names_error",
     "fields_error",
@@ -180,6 +181,19 @@ def bag_conflict_error(column: int, row: int, first: int, second: int) -> str:
     )
 
 
+def check_not_masked(values: Any, name: str) -> None:
+    """Raise for a masked array with masked values, whose mask NumPy would drop."""
+    if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
+        return
+    place = [int(axis[0]) for axis in np.nonzero(np.ma.getmaskarray(values))]
+    axes = ["row", "column", "part"][: len(place)]
+    where = ", ".join(f"{axis} {at}" for axis, at in zip(axes, place, strict=True))
+    raise ValueError(
+        f"{name}, {where}: is masked, expected a value. Fill masked values, or pass a "
+        "data frame, in which they are missing."
+    )
+
+
 def holds_dates(values: Any) -> bool:
     """Tell arrays of dates or durations, which NumPy would turn into numbers."""
     return getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M")
@@ -187,6 +201,7 @@ def holds_dates(values: Any) -> bool:
 
 def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
     """Return one float64 weight >= 0 per row, not all of them zero."""
+    check_not_masked(sample_weight, "sample_weight")
     weights = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )

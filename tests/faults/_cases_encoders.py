@@ -83,6 +83,12 @@ SHAPES: list[tuple[str, Callable[[Any], Any], str | None, str | None]] = [
         "[Cc]omplex|number|date",
         "omplex|number|date|names|columns",
     ),
+    (
+        "masked",
+        lambda f: np.ma.masked_array(np.ones((N, 2)), np.eye(N, 2) > 0),
+        "X, row 0, column 0: is masked, expected a value",
+        "X, row 0, column 0: is masked, expected a value",
+    ),
     ("a column less", lambda f: f[["a"]], None, "missing|b"),
     ("renamed", lambda f: f.rename(columns={"b": "c"}), None, "missing|unseen|b"),
     (

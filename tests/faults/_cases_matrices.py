@@ -43,6 +43,12 @@ def put(place: int, value: Any) -> Callable[[Any], Any]:
     return change
 
 
+def _masked(X: Any) -> Any:
+    mask = np.zeros(X.shape, bool)
+    mask[1, 1] = True
+    return np.ma.masked_array(X, mask)
+
+
 def dense(row: int, column: int, value: float) -> Callable[[], Any]:
     """Return what makes a dense array with one other value."""
 
@@ -70,6 +76,7 @@ NOT_FINITE = [
         "object array": lambda X: X.astype(object),
     }.items()
 ]
+MASKED = "X, row 1, column 1: is masked, expected a value"
 NAMED = r"row 1, column 1 holds -?(nan|inf), expected finite numbers\. Impute it"
 
 # Row 5. The matrix has some 70 entries; entry 4 is in row 1.
@@ -372,6 +379,7 @@ def _lines() -> Iterator[tuple[int, str, Callable[[], Any], Any, str]]:
     for name, make in NOT_FINITE:
         common = "CSR" in name or name.startswith("array")
         yield 1, name, make, NAMED, everywhere if common else here
+    yield 1, "masked array", lambda: _masked(values()), MASKED, everywhere
     for name, make, message in BROKEN:
         yield 5, name, make, message, everywhere
     for name, make, message in OTHER_FORMS:

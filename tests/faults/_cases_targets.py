@@ -97,6 +97,7 @@ BAD_Y: list[tuple[str, str, Callable[[Any], Any], str]] = [
     ),
     ("regressor", "lists", lambda y: [[1.0], [1.0, 2.0]] * 12, "y|inhomogeneous|shape"),
     ("any", "scalar", lambda y: y[0], "y|array|Singleton|iterable"),
+    ("any", "a masked value", lambda y: _masked(y), "y, row 2: is masked"),
     ("any", "None", lambda y: None, "requires y to be passed"),
     ("any", "empty", lambda y: y[:0], "inconsistent numbers of samples"),
     ("any", "one row less", lambda y: y[1:], r"inconsistent.*\[24, 23\]"),
@@ -191,6 +192,10 @@ NUMBERS: dict[str, Callable[[Any], Any]] = {
     "read-only": lambda y: read_only(y),
     "masked": np.ma.masked_array,
 }
+
+
+def _masked(y: Any) -> Any:
+    return np.ma.masked_array(y, np.arange(len(y)) == 2)
 
 
 def read_only(array: Any) -> Any:

@@ -34,6 +34,11 @@ BAD_WEIGHTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ),
     ("-inf", changed_at(2, -np.inf), "sample_weight.*infinity"),
     (
+        "a masked value",
+        lambda w: np.ma.masked_array(w, np.arange(len(w)) == 2),
+        "sample_weight, row 2: is masked",
+    ),
+    (
         "all zero",
         lambda w: w * 0,
         "sample_weight is zero for every row|at least one non-zero",
