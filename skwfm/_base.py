@@ -376,6 +376,12 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
 
     def _parameters(self) -> tuple[Array, Array, Array]:
         """Return factors (n_columns, -1), linear (n_columns, C) and bias (C,)."""
+        n_outputs = np.size(self.intercept_)
+        outputs = () if n_outputs == 1 else (n_outputs,)
+        targets = (self.n_fields_,) if self._interactions == "ffm" else ()
+        val.check_fitted_shapes(
+            self.factors_, self.coef_, self.fields_, self.n_fields_, outputs, targets
+        )
         table = self.factors_.reshape(len(self.factors_), -1)
         linear = np.atleast_2d(self.coef_).T
         bias = np.atleast_1d(np.asarray(self.intercept_, dtype=table.dtype))

@@ -450,6 +450,33 @@ def check_same_factors(n_factors: int, fitted: int) -> None:
         )
 
 
+def check_fitted_shapes(
+    factors: npt.NDArray[Any],
+    coef: npt.NDArray[Any],
+    fields: npt.NDArray[Any],
+    n_fields: int,
+    outputs: tuple[int, ...],
+    targets: tuple[int, ...],
+) -> None:
+    """Raise unless fitted arrays fit each other: the core takes them as they are."""
+    n_columns = len(fields)
+    expected = {
+        "factors_": (factors, (n_columns, *outputs, *targets, *factors.shape[-1:])),
+        "coef_": (coef, (*outputs, n_columns)),
+    }
+    for name, (array, shape) in expected.items():
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}, expected {shape} beside the other "
+                "fitted arrays. Set arrays that fit each other, or fit again."
+            )
+    if n_columns and not 0 <= fields.min() <= fields.max() < n_fields:
+        raise ValueError(
+            f"fields_ holds {int(fields.min())} to {int(fields.max())}, expected ids "
+            f"from 0 to n_fields_ - 1, {n_fields - 1}. Set ids that fit, or fit again."
+        )
+
+
 def check_stream_class_weight(class_weight: object) -> None:
     """Raise for weights that need all rows."""
     if isinstance(class_weight, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from _inputs import (
     WAYS,
     csr,
     field_csr,
+    fitted,
     make_model,
     outputs,
     parameters,
@@ -229,6 +231,42 @@ def _methods(name: str) -> list[str]:
 # --- small and odd sizes ------------------------------------------------------------
 
 
+# Fitted arrays that somebody has replaced.
+CHANGED: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("factors_", lambda a: a[:2], "factors_ has shape"),
+    ("factors_", lambda a: a[..., None], "factors_ has shape"),
+    ("factors_", lambda a: np.concatenate([a, a]), "factors_ has shape"),
+    ("coef_", lambda a: a[:3], "coef_ has shape"),
+    ("coef_", lambda a: a[:, None], "coef_ has shape"),
+    ("fields_", lambda a: a[:2], "factors_ has shape"),
+    ("fields_", lambda a: a + 100, "fields_ holds 100 to 102"),
+    ("fields_", lambda a: a - 1, "fields_ holds -1 to 1"),
+    ("intercept_", lambda a: np.zeros(2), "factors_ has shape"),
+]
+
+
+def _of_changed() -> Iterator[Case]:
+    for name in MODELS:
+        for number, (attribute, change, message) in enumerate(CHANGED):
+            for doing, act in (
+                ("predict", lambda m: m.predict(csr())),
+                ("module_", lambda m: m.module_),
+            ):
+                yield Case(
+                    5,
+                    f"fitted {attribute} changed ({number}), {name}.{doing}",
+                    csr,
+                    lambda X, n=name, a=attribute, c=change, f=act: f(_with(n, a, c)),
+                    refuse(message),
+                )
+
+
+def _with(name: str, attribute: str, change: Callable[[Any], Any]) -> Any:
+    model = copy.copy(fitted(name))
+    setattr(model, attribute, change(getattr(model, attribute)))
+    return model
+
+
 def _empty_rows() -> Any:
     return sp.csr_matrix((24, N_COLUMNS))
 
@@ -351,3 +389,4 @@ def cases() -> Iterator[Case]:
     """Return the cases of rows 7 and 8."""
     yield from _of_shapes()
     yield from _of_sizes()
+    yield from _of_changed()
