@@ -6,6 +6,7 @@ import _cases_cells
 import _cases_containers
 import _cases_encoders
 import _cases_fields
+import _cases_frames
 import _cases_matrices
 import _cases_modules
 import _cases_operators
@@ -51,6 +52,7 @@ TABLES = (
     _cases_containers,
     _cases_encoders,
     _cases_fields,
+    _cases_frames,
     _cases_modules,
     _cases_operators,
     _cases_padded,

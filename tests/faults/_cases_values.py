@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from _inputs import (
     MODELS,
     REGRESSORS,
@@ -18,6 +19,7 @@ from _inputs import (
 )
 from _probe import Case, Must, refuse, survive
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 
 # All rows at once, a step per row in the core, and mini-batches in torch.
 KINDS = ("auto", "adagrad", "adam")
@@ -106,6 +108,31 @@ PARAMS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
 ]
 
 
+class Infinite(torch.optim.SGD):
+    """An optimizer whose steps lead to infinity."""
+
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        out = super().step(*args, **kwargs)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.fill_(torch.inf)
+        return out
+
+
+class Spoiling(Callback):
+    """A callback that writes NaN into the model."""
+
+    def on_batch_end(self, net: Any, **kwargs: Any) -> None:
+        net.module_.bag.emb.weight.data.fill_(torch.nan)
+
+
+class SpoilingAtTheEnd(Callback):
+    """The same when training is over."""
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        net.module_.bag.emb.weight.data.fill_(torch.nan)
+
+
 def _learn(name: str, given: Any, **params: Any) -> Any:
     """Fit, and return what the model says of ordinary rows and of those it learned."""
     if params["solver"] == "auto":
@@ -113,6 +140,10 @@ def _learn(name: str, given: Any, **params: Any) -> Any:
     model = make_model(name, **params)
     model.fit(*given)
     return outputs(model, values()), outputs(model, given[0])
+
+
+def _spoiled(name: str, callback: Any, given: Any, **params: Any) -> Any:
+    return _learn(name, given, callbacks=[callback()], **params)
 
 
 def _stream(name: str, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -160,6 +191,14 @@ def cases() -> Iterator[Case]:
                     title = f"{what}, {name}.fit {solver} {loss.get('loss', '')}"
                     how = partial(_learn, name, solver=solver, **params, **loss)
                     yield Case(2, title.strip(), given, how, EITHER)
+        optimizer = partial(_learn, name, solver=Infinite)
+        title = f"an optimizer that leads to infinity, {name}.fit"
+        yield Case(2, title, given, optimizer, EITHER)
+        for spoiling in (Spoiling, SpoilingAtTheEnd):
+            for solver in KINDS:
+                title = f"{spoiling.__name__} callback, {name}.fit {solver}"
+                how = partial(_spoiled, name, spoiling, solver=solver)
+                yield Case(2, title, given, how, EITHER)
         for what, make in X.items():
             rows = partial(lambda m, n: (m(), _target(n)), make, name)
             yield from _ways(name, what, rows, EITHER)

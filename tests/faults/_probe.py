@@ -172,10 +172,16 @@ def snapshot(value: Any) -> Any:
         return type(value).__name__, value.dtype, value.shape, content
     if hasattr(value, "detach"):
         return "tensor", str(value.dtype), snapshot(_array(value))
-    if hasattr(value, "to_pydict") or hasattr(value, "to_dict"):
-        as_dict = getattr(value, "to_pydict", None) or value.to_dict
-        whole = hasattr(value, "to_pydict") or hasattr(value, "iloc")
-        return repr(as_dict() if whole else as_dict(as_series=False))
+    if hasattr(value, "iloc"):  # of pandas
+        parts = value.dtypes, value.axes, value.to_numpy(dtype=object).tolist()
+        return repr(parts)
+    if hasattr(value, "to_pydict"):  # of Arrow
+        return repr((value.schema, value.to_pydict()))
+    if hasattr(value, "to_dict"):  # of polars
+        return repr((value.schema, value.to_dict(as_series=False)))
+    for name in ("to_pylist", "to_list"):  # of a column
+        if hasattr(value, name):
+            return repr((type(value), getattr(value, name)()))
     return repr(value)
 
 
