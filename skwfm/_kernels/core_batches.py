@@ -74,8 +74,8 @@ class Batch(NamedTuple):
 def check(batch: Batch, grad: Tensor | None = None) -> None:
     """Raise unless the core may read a batch: it looks at nothing itself.
 
-    The operators are open to everybody, as ``torch.ops.skwfm``, and the modules have
-    worded what is wrong by then. Cost: one pass over labels and offsets.
+    For calls of ``torch.ops.skwfm``, which are open to everybody. Cost: one pass over
+    labels and offsets.
 
     Parameters
     ----------
