@@ -301,11 +301,11 @@ def _check_labels(parameter: Tensor) -> None:
     grad = parameter.grad
     if grad is None or not grad.is_sparse or grad.device.type != "cpu":
         return
-    labels = grad._indices()[:1]
-    if labels.numel() == 0:
+    if grad.sparse_dim() == 0 or grad._nnz() == 0:
         return
+    labels = grad._indices()[0]
     # Of coalesced ones the first and the last are the smallest and the largest.
-    ends = labels[0, [0, -1]] if grad.is_coalesced() else labels.aminmax()
+    ends = (labels[0], labels[-1]) if grad.is_coalesced() else labels.aminmax()
     first, last = map(int, ends)
     if first < 0 or last >= len(parameter):
         raise ValueError(

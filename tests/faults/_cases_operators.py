@@ -84,6 +84,13 @@ def _call_backward(name: str, given: dict[str, Any]) -> Any:
     return given["table"].grad
 
 
+def _call_gradient(name: str, given: dict[str, Any]) -> Any:
+    batch = list(given.values())
+    grad = given.get("grad", torch.ones(2, 1))
+    options = (name == "ffm_score", batch[5], 1, False, True, [True, True, True])
+    return torch.ops.skwfm.gradient(grad, *batch[:5], *options)
+
+
 def _of_operators() -> Iterator[Case]:
     errors = (ValueError, TypeError, RuntimeError, IndexError)
     for name in ("fm_score", "ffm_score"):
@@ -97,6 +104,16 @@ def _of_operators() -> Iterator[Case]:
                 partial(_call, name),
                 refuse("", errors),
             )
+        for what, make in (
+            *BROKEN_CALLS,
+            ("gradient of other rows", lambda: {**flat()(), "grad": torch.ones(3, 1)}),
+            ("gradient of one axis", lambda: {**flat()(), "grad": torch.ones(2)}),
+        ):
+            if what == "table too narrow" and name == "fm_score":
+                continue
+            title = f"{what}, torch.ops.skwfm.gradient of {name}"
+            act = partial(_call_gradient, name)
+            yield Case(5, title, make, act, refuse("", errors))
         yield Case(
             5,
             f"good arguments, torch.ops.skwfm.{name}",
