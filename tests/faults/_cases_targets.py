@@ -21,7 +21,7 @@ from _inputs import (
     parameters,
     target_of,
 )
-from _probe import Case, equal, refuse
+from _probe import Case, be_finite, equal, refuse
 from sklearn.exceptions import DataConversionWarning
 
 NAMES = {"any": MODELS, "regressor": REGRESSORS, "classifier": CLASSIFIERS}
@@ -303,6 +303,44 @@ def _labels(name: str, y: Any) -> bool:
     return same and set(model.predict(csr()).tolist()) <= set(known)
 
 
+def _counts(name: str, y: Any, **where: Any) -> Any:
+    """Fit a Poisson model to counts of rows that are all there, or weighted."""
+    model = make_model(name, loss="poisson")
+    return parameters(model.fit(csr(), y, **where))
+
+
+def _stream_of_counts(name: str, y: Any) -> Any:
+    model = make_model(name, loss="poisson")
+    return parameters(model.partial_fit(csr(), y).partial_fit(csr(), y * 0))
+
+
+def _half() -> Any:
+    return np.arange(24.0) // 12
+
+
+def _of_counts() -> Iterator[Case]:
+    for name in REGRESSORS:
+        none = refuse("y holds zeros only among the rows of positive sample_weight")
+        first = {"sample_weight": np.arange(24) < 12}
+        zeros = {"eval_set": (csr()[:3], np.zeros(3))}
+        below = {"eval_set": (csr()[:3], -np.ones(3))}
+        for what, make, act, must in (
+            ("no count", lambda: np.zeros(24), partial(_counts, name), none),
+            ("no count of weight", _half, partial(_counts, name, **first), none),
+            ("below 0", lambda: -_half(), partial(_counts, name), refuse("y, row 12")),
+            ("none to stop by", _half, partial(_counts, name, **zeros), be_finite()),
+            (
+                "below 0 to stop by",
+                _half,
+                partial(_counts, name, **below),
+                refuse("row 0: got -1.0, expected a value >= 0"),
+            ),
+            ("none in a batch", _half, partial(_stream_of_counts, name), be_finite()),
+        ):
+            yield Case(3, f"counts: {what}, {name}", make, act, must)
+
+
 def cases() -> Iterator[Case]:
     """Return the cases of row 3."""
     yield from _of_targets()
+    yield from _of_counts()
