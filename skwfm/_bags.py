@@ -24,6 +24,12 @@ import scipy.sparse as sp
 from skwfm import _validation as val
 from skwfm._fields import FieldCSR, FieldMap, resolve_fields
 from skwfm._kernels.checks import Faults
+from skwfm._matrix_validation import (
+    check_csr,
+    check_format,
+    check_n_features,
+    matrix_error,
+)
 
 __all__ = [
     "FlatBags",
@@ -143,8 +149,12 @@ def _summed(csr: Any) -> Any:
 
 def _as_csr(X: Any) -> Any:
     """Return `X` itself if it is CSR, else a plain csr_matrix."""
-    is_csr = bool(sp.issparse(X)) and getattr(X, "format", None) == "csr"
-    return X if is_csr else sp.csr_matrix(X)
+    if sp.issparse(X):
+        is_csr = getattr(X, "format", None) == "csr"
+        return X if is_csr else sp.csr_matrix(X)  # type: ignore[call-overload]
+    native = X.dtype.newbyteorder("=")  # scipy takes no other order, and no float16
+    taken: Any = X.astype(np.float32 if native == np.float16 else native)
+    return sp.csr_matrix(taken)
 
 
 def _is_canonical(indices: Array, indptr: Array) -> bool:
@@ -254,9 +264,13 @@ def to_padded(
     array([[ 1,  2],
            [-1,  0]])
     """
+    X = X if sp.issparse(X) else np.asarray(X)
+    if X.ndim != 2 or X.dtype.kind not in "buif":
+        raise ValueError(matrix_error("X", X))
+    check_format(X)
     field_map = resolve_fields(X, fields, interactions="fm")
     X = _as_csr(X)
-    val.check_csr(X)
+    check_csr(X)
     X = canonical_csr(X)
     flat = to_flat(X, field_map.ids, field_map.n_fields)
     lengths = np.diff(X.indptr)
@@ -308,8 +322,8 @@ def from_padded(
     Raises
     ------
     ValueError
-        If shapes, labels or offsets do not fit; or without `fields`, if a column
-        occurs in bags of two fields. The message names the row.
+        If shapes, labels or offsets do not fit, or a weight is not finite; or without
+        `fields`, if a column occurs in bags of two fields. The message names the row.
 
     See Also
     --------
@@ -322,6 +336,7 @@ def from_padded(
     >>> X.toarray(), X.fields
     (array([[0.5, 0. , 3. ]]), array([0, 0, 1], dtype=int32))
     """
+    check_n_features(n_features)
     labels, ends = _integers(indices, "indices"), _integers(offsets, "offsets")
     values = np.asarray(weights)
     _check_padded(labels, ends, values)
@@ -330,6 +345,7 @@ def from_padded(
     rows = np.repeat(np.arange(len(labels)), lengths)
     columns, data = labels[filled], values[filled]
     _check_labels(columns, rows, n_features)
+    _check_finite(data, rows)
     if fields is None:
         bags = _bags_of_entries(ends)
         ids = _fields_of_columns(columns, bags, rows, n_features)
@@ -377,6 +393,14 @@ def _check_labels(columns: Array, rows: Array, n_features: int) -> None:
         expected = f"labels from 0 to {n_features - 1}"
         label, row = int(columns[at]), int(rows[at])
         raise ValueError(val.padded_error("indices", row, label, expected))
+
+
+def _check_finite(values: Array, rows: Array) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        row, value = int(rows[at]), str(values[at])
+        raise ValueError(val.padded_error("weights", row, value, "finite weights"))
 
 
 def _bags_of_entries(ends: Array) -> Array:

@@ -36,6 +36,7 @@ from skwfm._kernels.checks import Faults
 from skwfm._kernels.compiled import Rows
 from skwfm._loop import joined_curves
 from skwfm._losses import Loss
+from skwfm._matrix_validation import check_table_size
 from skwfm._model import Layout
 from skwfm._net import Batch, slice_batch
 from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
@@ -248,7 +249,8 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         problem = self._problem(X, y, sample_weight, known, classes)
         if eval_set is not None:
             problem = problem._replace(eval_set=self._checked_eval_set(eval_set))
-        val.check_classes_left(problem.loss.n_classes, problem.values)
+        loss = problem.loss
+        val.check_target_left(loss.name, loss.n_classes, problem.values)
         tasks = fit_tasks(self, X, y, sample_weight, known is not None)
         return problem._replace(watchers=tasks)
 
@@ -302,12 +304,16 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         loss, values = self._learn_target(y, classes)
         if known is not None:
             val.check_same_loss(loss.name, known.state.loss)
-        weights = self._row_weights(sample_weight, matrix, values)
+        with np.errstate(over="ignore"):
+            weights = self._row_weights(sample_weight, matrix, values)
+        val.check_total_weight(weights)
         used = weights > 0
         if not used.all():
             matrix, values, weights = matrix[used], values[used], weights[used]
         matrix = narrow_csr(matrix)  # once, not wherever the core looks at rows
         layout = self._layout(self.n_factors)
+        length = layout.values_per_label * loss.n_outputs
+        check_table_size(self.n_factors, matrix.shape[1], length)
         if known is not None:
             sizes = layout, matrix.shape[1], loss.n_outputs, known.factors.dtype
             with room_for_table(*sizes):
@@ -381,6 +387,12 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
 
     def _parameters(self) -> tuple[Array, Array, Array]:
         """Return factors (n_columns, -1), linear (n_columns, C) and bias (C,)."""
+        n_outputs = np.size(self.intercept_)
+        outputs = () if n_outputs == 1 else (n_outputs,)
+        targets = (self.n_fields_,) if self._interactions == "ffm" else ()
+        val.check_fitted_shapes(
+            self.factors_, self.coef_, self.fields_, self.n_fields_, outputs, targets
+        )
         table = self.factors_.reshape(len(self.factors_), -1)
         linear = np.atleast_2d(self.coef_).T
         bias = np.atleast_1d(np.asarray(self.intercept_, dtype=table.dtype))

@@ -174,8 +174,8 @@ def _read_containers(column: Column, values: list[Any], types: set[type]) -> Bag
             empty: Any = {} if mappings else ()
             bags = [empty if bag is None else bag for bag in bags]
         if arrays:
-            bags = [array_values(b) if type(b) in arrays else b for b in bags]
-        sizes = _sizes(column, bags, start)
+            bags = _with_lists(column, bags, arrays, start)
+        sizes = np.fromiter(map(len, bags), np.int64, len(bags))
         chunk = _Chunk(column, numbering, bags, row_pointer(sizes), start)
         found = chunk.read_weighted() if mappings else chunk.read()
         flat.extend(sizes, *found)
@@ -205,15 +205,15 @@ class _FlatBags:
         return row_pointer(self._sizes.array()), self._codes.array(), weights
 
 
-def _sizes(column: Column, bags: list[Any], first_row: int) -> Any:
-    try:
-        return np.fromiter(map(len, bags), np.int64, len(bags))
-    except TypeError:
-        for row, bag in enumerate(bags):
-            if not hasattr(bag, "__len__"):  # a 0-d array
-                expected = "a list, set, dict or 1-D array of labels"
-                column.fail(first_row + row, expected, TypeError)
-        raise
+def _with_lists(
+    column: Column, bags: list[Any], arrays: set[type], first_row: int
+) -> list[Any]:
+    """Return the bags with lists in place of arrays."""
+    for row, bag in enumerate(bags):
+        if type(bag) in arrays and np.ndim(bag) == 0:  # text would become its letters
+            expected = "a list, set, dict or 1-D array of labels"
+            column.fail(first_row + row, expected, TypeError)
+    return [array_values(bag) if type(bag) in arrays else bag for bag in bags]
 
 
 class _Chunk:

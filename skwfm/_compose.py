@@ -29,7 +29,8 @@ from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._growing import extended, grow_one, growing_error, placed, places_of
-from skwfm._validation import old_arrow_error
+from skwfm._matrix_validation import check_format
+from skwfm._validation import check_not_masked, check_table_shape, old_arrow_error
 
 __all__ = ["FieldTransformer", "make_field_transformer"]
 
@@ -546,7 +547,13 @@ def _checked_table(X: Any, **checks: Any) -> Any:
     if nw.dependencies.is_into_dataframe(X):
         if not TAKES_ARROW and nw.dependencies.is_pyarrow_table(X):
             raise TypeError(old_arrow_error(sklearn.__version__))
+        shape = nw.from_native(X, eager_only=True).shape
+        if not shape[1]:
+            check_table_shape(shape, 1, "FieldTransformer")
         return X
+    check_not_masked(X, "X")
+    if sp.issparse(X):
+        check_format(X)
     dtype = None if hasattr(X, "__array__") or sp.issparse(X) else object
     return check_array(
         X, accept_sparse="csr", dtype=dtype, ensure_all_finite=False, **checks

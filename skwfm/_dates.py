@@ -31,7 +31,12 @@ from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._frames import plain_cells
 from skwfm._labels import is_container, is_missing, python_value
-from skwfm._validation import cell_error, check_table_shape, parts_error
+from skwfm._validation import (
+    cell_error,
+    check_not_masked,
+    check_table_shape,
+    parts_error,
+)
 
 __all__ = ["DateEncoder"]
 
@@ -252,6 +257,7 @@ class DateEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
 
     def _dates(self, X: Any, reset: bool) -> list[_Dates]:
         """Check X and return its columns as local time."""
+        check_not_masked(X, "X")
         if nw.dependencies.is_into_dataframe(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             if reset:

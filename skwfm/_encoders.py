@@ -33,9 +33,13 @@ from skwfm._fields import FieldCSR
 from skwfm._growing import placed
 from skwfm._hashing import HashedLabels
 from skwfm._labels import keys_of
+from skwfm._matrix_validation import check_format
 from skwfm._pairs import Pair, read_pair, resolve_pairs
 from skwfm._scaling import Normalize, WeightTransform, scaled
-from skwfm._validation import check_table_shape, growing_limits_error
+from skwfm._validation import (
+    check_table_shape,
+    growing_limits_error,
+)
 from skwfm._vocabulary import Limits, Vocabulary
 
 __all__ = ["WeightedMultiLabelEncoder"]
@@ -357,6 +361,7 @@ class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator
             of hashed labels ``"<hash 17>"``.
         """
         check_is_fitted(self)
+        check_format(X)
         X = sp.csr_matrix(
             check_array(
                 X, accept_sparse="csr", ensure_min_samples=0, ensure_min_features=0

@@ -27,7 +27,8 @@ from skwfm import _text_files
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR, resolve_fields
 from skwfm._kernels import ffm_text
-from skwfm._validation import check_csr, check_format, shorten
+from skwfm._matrix_validation import check_csr, check_format
+from skwfm._validation import shorten
 
 __all__ = [
     "FFMColumns",

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from skwfm import _validation as val
 from skwfm._field_map import FieldMap, IntArray
+from skwfm._matrix_validation import check_format, matrix_error
 from skwfm._size_validation import check_n_columns
 
 __all__ = ["FieldCSR", "FieldMap", "FieldMapWarning", "hstack", "resolve_fields"]
@@ -95,6 +96,8 @@ class FieldCSR(sp.csr_matrix):
         fields: FieldMap | npt.ArrayLike | None = None,
         field_names: Sequence[str] | None = None,
     ) -> None:
+        if getattr(arg1, "format", "csr") != "csr":  # which scipy will convert
+            check_format(arg1)
         super().__init__(arg1, shape=shape, dtype=dtype, copy=copy)
         if fields is None and isinstance(arg1, FieldCSR):
             fields = arg1.field_map
@@ -255,7 +258,8 @@ def _as_csr(position: int, block: Any) -> Any:
     """Return a block as plain csr_matrix; it may share the block's memory."""
     matrix: Any = block if sp.issparse(block) else np.asarray(block)
     if matrix.ndim != 2 or matrix.dtype.kind not in "buif":
-        raise ValueError(val.hstack_block_error(position, block))
+        raise ValueError(matrix_error(f"blocks[{position}]", block))
+    check_format(matrix, f"blocks[{position}]")
     return sp.csr_matrix(matrix)
 
 

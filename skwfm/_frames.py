@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from skwfm._validation import shorten
+from skwfm._validation import check_not_masked, shorten
 
 __all__ = ["Coded", "array_values", "as_table", "plain_cells", "table_columns"]
 
@@ -93,6 +93,7 @@ def as_table(X: Any) -> Any:
         named = isinstance(series.name, str) and series.name
         return series.to_frame().to_native() if named else _OneColumn(_cells_of(series))
     if hasattr(X, "__array__") and not hasattr(X, "to_pylist"):
+        check_not_masked(X, "X")
         return _as_matrix(np.asarray(X))
     # A dict is no table and a set has no order: both would be read as wrong rows.
     if isinstance(X, str | Mapping | Set) or not hasattr(X, "__len__"):

@@ -31,6 +31,7 @@ from skwfm._fields import FieldCSR, resolve_fields
 from skwfm._kernels import compiled
 from skwfm._kernels.checks import Faults, narrow
 from skwfm._kernels.checks import faults as find_faults
+from skwfm._matrix_validation import check_csr, check_format
 from skwfm._size_validation import check_n_columns
 
 __all__ = ["FieldInput"]
@@ -59,6 +60,8 @@ class FieldInput(BaseEstimator):
         self, X: Any, y: Any, *, go_on: bool
     ) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check X and y; learn the columns and their fields."""
+        val.check_not_masked(X, "X")
+        val.check_not_masked(y, "y")
         if go_on:
             return self._learn_further(X, y)
         encode = needs_encoding(X)
@@ -78,6 +81,7 @@ class FieldInput(BaseEstimator):
 
     def _learn_further(self, X: Any, y: Any) -> tuple[Any, Any, np.dtype[Any]]:
         """Encode and check more rows, which may have further columns at the end."""
+        val.check_unique_names(X)
         faults, given = None, getattr(X, "field_map", None)
         if self.field_transformer_ is not None:
             X, y = validate_data(self, X, y, reset=False, skip_check_array=True)
@@ -101,6 +105,7 @@ class FieldInput(BaseEstimator):
         return matrix, y, self.factors_.dtype
 
     def _field_map(self, X: Any, matrix: Any) -> FieldMap:
+        check_n_columns(matrix.shape[1])
         # Whatever is not sparse is a table: each column is a field.
         known = X if issparse(X) else np.empty((0, matrix.shape[1]))
         return resolve_fields(known, self.fields, interactions=self._interactions)
@@ -144,7 +149,7 @@ class FieldInput(BaseEstimator):
         out = type(X)((X.data, indices, indptr), shape=X.shape, **known)
         faults = find_faults(out, self._n_threads())
         if faults is not None and faults & Faults.BROKEN:
-            val.check_format(X)  # which shows the columns as they are
+            check_format(X)  # which shows the columns as they are
         return out, faults
 
     def _check_format(self, X: Any) -> Faults | None:
@@ -152,8 +157,8 @@ class FieldInput(BaseEstimator):
         if getattr(X, "format", None) == "csr":
             check_n_columns(X.shape[1])
         faults = find_faults(X, self._n_threads())
-        if faults is not None and faults & Faults.BROKEN:
-            val.check_format(X)
+        if faults is None or faults & Faults.BROKEN:
+            check_format(X)
         return faults
 
     def _canonical(self, X: Any, faults: Faults | None = None) -> Any:
@@ -168,7 +173,7 @@ class FieldInput(BaseEstimator):
         if faults is None:
             faults = find_faults(matrix, self._n_threads()) or Faults.NONE
         if faults & (Faults.BROKEN | Faults.NOT_FINITE):
-            val.check_csr(matrix, columns=self._column_names)
+            check_csr(matrix, columns=self._column_names)
         return put_right(matrix, faults)
 
     def _column_names(self) -> Any:
@@ -190,6 +195,8 @@ class FieldInput(BaseEstimator):
         A CSR matrix or an array comes back as it is, since converting all of it may
         take much memory: all that is still to do is done by `_parts`.
         """
+        val.check_unique_names(X)
+        val.check_not_masked(X, "X")
         if self.field_transformer_ is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             X = self._encoded(X)

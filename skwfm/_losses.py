@@ -156,6 +156,7 @@ class Poisson(Loss):
     def encode(self, y: FloatArray, weights: FloatArray, *, center: bool) -> Target:
         """Take counts as they are and start from the logarithm of their mean."""
         mean = float(np.average(y, weights=weights))
+        mean = max(mean, float(np.finfo(np.float64).tiny))  # of counts next to nothing
         return Target(y, np.array([np.log(mean) if center else 0.0]))
 
 

@@ -33,7 +33,7 @@ from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._labels import is_missing_type
-from skwfm._validation import cell_error, not_numbers_error
+from skwfm._validation import cell_error, check_not_masked, not_numbers_error
 
 __all__ = ["SplineEncoder"]
 
@@ -213,6 +213,7 @@ class SplineEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     def _validated(self, X: Any, reset: bool) -> _Floats:
         """Check X and return its numbers, NaN where missing."""
         _check_no_dates(X)
+        check_not_masked(X, "X")
         try:
             values = validate_data(
                 self,

@@ -71,7 +71,13 @@ def _transformed(weights: _Floats, function: WeightTransform) -> _Floats:
     if isinstance(function, str):
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.log1p(weights)
-    out = np.asarray(function(weights), dtype=np.float64)
+    out = np.asarray(function(weights))
+    if out.dtype.kind not in "buif":
+        raise ValueError(
+            f"weight_transform={function!r} returned {out.dtype}, expected real "
+            "numbers."
+        )
+    out = out.astype(np.float64)
     if out.shape != weights.shape:
         raise ValueError(
             f"weight_transform={function!r} returned shape {out.shape}, expected "

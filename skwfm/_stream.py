@@ -322,8 +322,8 @@ class _Part:
     def _arrays(self) -> tuple[Array, Array]:
         """Return targets and weights in the units of the core."""
         dtype = self.table.dtype
-        weights = self.weights / self.seen.weight
         with np.errstate(over="ignore"):  # the core finds what is not finite
+            weights = self.weights / self.seen.weight
             return self.seen.coded(self.y).astype(dtype), weights.astype(dtype)
 
     def _measure(self, row: int) -> None:

@@ -1,9 +1,10 @@
-"""All input checks. `_file_validation` and `_solver_validation` word the others.
+"""All input checks.
+
+`_matrix_validation`, `_file_validation` and `_solver_validation` word the others.
 
 An error names the parameter or the column and row, shows the value, and says what
 was expected and the way out. Functions ending in ``_error`` return the text; functions
-starting with ``check_`` raise. One pass over the stored values is the most a check
-costs (10 million entries: some 15 ms).
+starting with ``check_`` raise.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.validation import _check_sample_weight
@@ -22,12 +22,12 @@ from sklearn.utils.validation import _check_sample_weight
 __all__ = [
     "bag_conflict_error",
     "cell_error",
-    "check_csr",
+    "check_not_masked",
     "check_table_shape",
     "field_names_error",
     "fields_error",
     "growing_limits_error",
-    "hstack_block_error",
+    "holds_dates",
     "hstack_rows_error",
     "no_default_error",
     "not_numbers_error",
@@ -44,6 +44,9 @@ _FIELDS_ADVICE = (
     "Build the matrix with FieldTransformer or skwfm.hstack, which keep the field of "
     "every column, or pass fields= (ids per column, or sizes per field)."
 )
+
+# Sums of weights, and of weights times targets, stay far from the largest float64.
+_LARGEST_TOTAL = 1e300
 
 # A cell may hold ten thousand labels: the message shows so many characters of it.
 _CELL_WIDTH = 200
@@ -155,16 +158,6 @@ def plain_sparse_message(n_columns: int, interactions: str) -> str:
     return f"{head}{tail}. {_FIELDS_ADVICE}"
 
 
-def hstack_block_error(position: int, block: object) -> str:
-    """Word the error for a block of `hstack` that is not a 2-D matrix."""
-    shape = getattr(block, "shape", None)
-    got = f"shape {shape}" if shape is not None else shorten(block)
-    return (
-        f"blocks[{position}]: got {type(block).__name__} with {got}, expected a "
-        "FieldCSR, a sparse matrix or a 2-D array of numbers."
-    )
-
-
 def hstack_rows_error(position: int, n_rows: int, expected: int) -> str:
     """Word the error for blocks of `hstack` with different numbers of rows."""
     return (
@@ -188,86 +181,29 @@ def bag_conflict_error(column: int, row: int, first: int, second: int) -> str:
     )
 
 
-def check_csr(
-    X: Any, name: str = "X", *, finite: bool = True, columns: Any = None
-) -> None:
-    """Raise unless the arrays of a CSR matrix are safe to hand to a kernel.
-
-    Parameters
-    ----------
-    X : CSR matrix of shape (n_samples, n_features)
-        Neither sorted nor coalesced entries are needed. It is not modified.
-    name : str, default="X"
-        What the message calls the matrix.
-    finite : bool, default=True
-        Also refuse NaN and infinity among the stored values.
-    columns : callable, optional
-        Gives the names of the columns, or None; called for the message only.
-
-    Raises
-    ------
-    ValueError
-        If the row pointer is broken, a column index is outside ``[0, n_features)`` or
-        a stored value is not finite; the message names row and column.
-    """
-    n_rows, n_columns = X.shape
-    _check_indptr(X.indptr, n_rows, min(X.indices.size, X.data.size), name)
-    used = X.indices[: int(X.indptr[-1])]
-    if used.size and (used.min() < 0 or used.max() >= n_columns):
-        at = int(np.argmax((used < 0) | (used >= n_columns)))
-        raise ValueError(
-            f"{name}, row {_row_of(X.indptr, at)}: got column index {int(used[at])}, "
-            f"expected one of 0 to {n_columns - 1}."
-        )
-    if finite:
-        _check_finite(X, used, name, columns)
-
-
-def _check_indptr(indptr: Any, n_rows: int, n_stored: int, name: str) -> None:
-    if indptr.size != n_rows + 1 or indptr[0] != 0 or indptr[-1] > n_stored:
-        raise ValueError(
-            f"{name}.indptr has {indptr.size} entries from {shorten(indptr[:1])} to "
-            f"{shorten(indptr[-1:])}, expected {n_rows + 1} from 0 to at most "
-            f"{n_stored}, the number of stored values."
-        )
-    falls = np.flatnonzero(indptr[1:] < indptr[:-1])
-    if falls.size:
-        row = int(falls[0])
-        raise ValueError(
-            f"{name}.indptr, row {row}: falls from {int(indptr[row])} to "
-            f"{int(indptr[row + 1])}, expected a row pointer that never decreases."
-        )
-
-
-def _check_finite(X: Any, used: Any, name: str, columns: Any) -> None:
-    data = X.data[: used.size]
-    if data.dtype.kind not in "fc" or np.isfinite(data).all():
+def check_not_masked(values: Any, name: str) -> None:
+    """Raise for a masked array with masked values, whose mask NumPy would drop."""
+    if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return
-    at = int(np.argmin(np.isfinite(data)))
-    names = None if columns is None else columns()
-    column = int(used[at]) if names is None else repr(str(names[used[at]]))
+    place = [int(axis[0]) for axis in np.nonzero(np.ma.getmaskarray(values))]
+    axes = ["row", "column", "part"][: len(place)]
+    where = ", ".join(f"{axis} {at}" for axis, at in zip(axes, place, strict=True))
     raise ValueError(
-        f"{name} contains NaN or infinity: row {_row_of(X.indptr, at)}, column "
-        f"{column} holds {data[at]!s}, expected finite numbers. Impute it, or encode "
-        "the column by a FieldTransformer(), for which a missing cell has no entry."
+        f"{name}, {where}: is masked, expected a value. Fill masked values, or pass a "
+        "data frame, in which they are missing."
     )
 
 
-def _row_of(indptr: Any, position: int) -> int:
-    """Return the row that stored value number `position` belongs to."""
-    return int(np.searchsorted(indptr, position, side="right")) - 1
-
-
-def check_format(X: Any) -> None:
-    """Check a CSR before anything else touches it: a broken one can crash scipy."""
-    if sp.issparse(X) and getattr(X, "format", None) == "csr":
-        check_csr(X, finite=False)
+def holds_dates(values: Any) -> bool:
+    """Tell arrays of dates or durations, which NumPy would turn into numbers."""
+    return getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M")
 
 
 def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
     """Return one float64 weight >= 0 per row, not all of them zero."""
     if sample_weight is None:
         return np.ones(X.shape[0])
+    check_not_masked(sample_weight, "sample_weight")
     weights = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
@@ -278,12 +214,28 @@ def check_row_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
     return np.asarray(weights)
 
 
-def check_classes_left(n_classes: int, codes: Any) -> None:
-    """Raise when fewer than two classes have a row of positive weight."""
-    if n_classes and codes.min() == codes.max():
+def check_total_weight(weights: npt.NDArray[Any]) -> None:
+    """Raise when the weights of all rows are too small or too large to be summed."""
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    if not 0 < total <= _LARGEST_TOTAL:
+        raise ValueError(
+            f"sample_weight (times class_weight) sums to {total!r}, expected a sum "
+            f"above 0 and at most {_LARGEST_TOTAL:g}. Divide it by its mean."
+        )
+
+
+def check_target_left(loss: str, n_classes: int, values: npt.NDArray[Any]) -> None:
+    """Raise when the rows of positive weight leave nothing to learn."""
+    if n_classes and values.min() == values.max():
         raise ValueError(
             "y has one class only among the rows of positive sample_weight, expected "
             "at least two classes."
+        )
+    if loss == "poisson" and not values.any():
+        raise ValueError(
+            "y holds zeros only among the rows of positive sample_weight, expected a "
+            "positive sum with loss='poisson'."
         )
 
 
@@ -341,6 +293,11 @@ def check_class_weights(weights: npt.NDArray[Any], labels: npt.NDArray[Any]) -> 
 
 def check_real_target(y: Any) -> npt.NDArray[np.float64]:
     """Return a regression target as float64, shape (n_samples,)."""
+    if holds_dates(y):
+        raise TypeError(
+            f"y holds dates or durations, {y.dtype}, expected numbers. Turn them into "
+            "numbers, such as days since a first one."
+        )
     try:
         values = np.asarray(column_or_1d(y, dtype=np.float64))
     except (TypeError, ValueError) as error:
@@ -362,8 +319,6 @@ def check_counts(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
             f"y, row {row}: got {float(y[row])!r}, expected a value >= 0 with "
             "loss='poisson'."
         )
-    if not y.any():
-        raise ValueError("y holds zeros only, expected a positive sum with 'poisson'.")
     return y
 
 
@@ -497,6 +452,33 @@ def check_same_factors(n_factors: int, fitted: int) -> None:
         )
 
 
+def check_fitted_shapes(
+    factors: npt.NDArray[Any],
+    coef: npt.NDArray[Any],
+    fields: npt.NDArray[Any],
+    n_fields: int,
+    outputs: tuple[int, ...],
+    targets: tuple[int, ...],
+) -> None:
+    """Raise unless fitted arrays fit each other: the core takes them as they are."""
+    n_columns = len(fields)
+    expected = {
+        "factors_": (factors, (n_columns, *outputs, *targets, *factors.shape[-1:])),
+        "coef_": (coef, (*outputs, n_columns)),
+    }
+    for name, (array, shape) in expected.items():
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}, expected {shape} beside the other "
+                "fitted arrays. Set arrays that fit each other, or fit again."
+            )
+    if n_columns and not 0 <= fields.min() <= fields.max() < n_fields:
+        raise ValueError(
+            f"fields_ holds {int(fields.min())} to {int(fields.max())}, expected ids "
+            f"from 0 to n_fields_ - 1, {n_fields - 1}. Set ids that fit, or fit again."
+        )
+
+
 def check_stream_class_weight(class_weight: object) -> None:
     """Raise for weights that need all rows."""
     if isinstance(class_weight, str):
@@ -582,7 +564,7 @@ def checked_exp(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the exponentials of scores, all finite."""
     with np.errstate(over="ignore"):
         values: npt.NDArray[Any] = np.exp(scores)
-    check_finite_scores(values)
+    check_finite_scores(values[:, None])
     return values
 
 

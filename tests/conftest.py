@@ -1,8 +1,11 @@
-"""Shared by all tests: the CUDA marker and the hypothesis profiles.
+"""Shared by all tests: the CUDA marker, hypothesis profiles, the probe's summary.
 
 Choose a profile with `pytest --hypothesis-profile=NAME`. None has a deadline: the
 time of one example is not what the tests are about, and shared machines are noisy.
 """
+
+from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,3 +26,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count the outcomes of the fault probe (with xdist, those of all processes)."""
+    counts = Counter(
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == "fault_probe"
+    )
+    if not counts:
+        return
+    kinds = {"crash": "crashes", "hang": "hangs", "silent NaN": "silent NaN"}
+    parts = [f"{counts[kind]} {plural}" for kind, plural in kinds.items()]
+    if counts["wrong"]:
+        parts.append(f"{counts['wrong']} wrong")
+    text = ", ".join([f"{counts.total()} cases", *parts])
+    terminalreporter.write_line(f"fault probe: {text}")

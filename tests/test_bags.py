@@ -13,7 +13,7 @@ from skwfm._bags import (
     to_padded,
 )
 from skwfm._fields import FieldCSR, FieldMap, FieldMapWarning
-from skwfm._validation import check_csr
+from skwfm._matrix_validation import check_csr
 
 
 @st.composite

@@ -50,11 +50,14 @@ RULES = {
     "_size_validation": _rule("_validation"),
     "_memory": _rule("_size_validation"),
     "_callbacks": _rule("", DATA),
+    "_matrix_validation": _rule("_validation", DATA),
     "_file_validation": _rule("_validation", DATA),
     "_solver_validation": _rule("_validation", DATA),
     "_field_map": _rule("_validation _size_validation", DATA),
-    "_fields": _rule("_validation _size_validation _field_map", DATA),
-    "_bags": _rule("_validation _field_map _fields _kernels", DATA),
+    "_fields": _rule(
+        "_validation _matrix_validation _size_validation _field_map", DATA
+    ),
+    "_bags": _rule("_validation _matrix_validation _field_map _fields _kernels", DATA),
     "_growing": _rule("", DATA),
     "_labels": _rule("", DATA),
     "_columns": _rule("_validation _labels _kernels", DATA),
@@ -71,7 +74,8 @@ RULES = {
     ),
     "_pairs": _rule("_validation _labels _columns _text _frames _arrow _cells", DATA),
     "_encoders": _rule(
-        "_validation _callbacks _field_map _fields _labels _columns _scaling"
+        "_validation _matrix_validation _callbacks _field_map _fields _labels _columns"
+        " _scaling"
         " _vocabulary _hashing _frames _cells _pairs _growing",
         DATA,
     ),
@@ -94,7 +98,8 @@ RULES = {
     "_attribution": _rule("_validation _field_map", DATA),
     "_display": _rule("_validation _attribution", DATA),
     "_compose": _rule(
-        "_validation _callbacks _field_map _fields _labels _cells _encoders"
+        "_validation _matrix_validation _callbacks _field_map _fields _labels _cells"
+        " _encoders"
         " _default_fields _attribution _display _growing",
         f"{DATA} narwhals",
         FRAMES,
@@ -138,15 +143,16 @@ RULES = {
         f"{DATA} joblib",
     ),
     "_input": _rule(
-        "_validation _size_validation _field_map _fields _bags _default_fields"
+        "_validation _matrix_validation _size_validation _field_map _fields _bags"
+        " _default_fields"
         " _compose _kernels",
         f"{DATA} joblib",
     ),
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
-        "_validation _solver_validation _callbacks _field_map _fields _bags _input"
-        " _kernels nn _model _device _losses _schedules _solvers _optimizers _loop"
-        " _net _state _stream _training _epoch_tasks _saving",
+        "_validation _matrix_validation _solver_validation _callbacks _field_map"
+        " _fields _bags _input _kernels nn _model _device _losses _schedules _solvers"
+        " _optimizers _loop _net _state _stream _training _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
@@ -157,7 +163,9 @@ RULES = {
     # On top.
     "_text_files": _rule("_file_validation"),
     "_ffm_files": _rule(
-        "_validation _file_validation _field_map _fields _kernels _text_files", DATA
+        "_validation _matrix_validation _file_validation _field_map _fields _kernels"
+        " _text_files",
+        DATA,
     ),
     "datasets": _rule(
         "_extras _validation _field_map _fields _bags _cells _encoders _compose"

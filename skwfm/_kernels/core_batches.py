@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from skwfm._kernels.torch_autograd import bag_of_entry
 
-__all__ = ["Batch", "gradient", "n_threads", "score"]
+__all__ = ["Batch", "check", "gradient", "n_threads", "score"]
 
 # A thread costs some 30 us, the time of this many multiplications.
 _WORK_PER_THREAD = 2**18
@@ -69,6 +69,69 @@ class Batch(NamedTuple):
             "factors": _array(self.table),
             "linear": _array(self.linear),
         }
+
+
+def check(batch: Batch, grad: Tensor | None = None) -> None:
+    """Raise unless the core may read a batch: it looks at nothing itself.
+
+    For calls of ``torch.ops.skwfm``, which are open to everybody. Cost: one pass over
+    labels and offsets.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to score.
+    grad : Tensor, optional
+        Derivative of the scores.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or labels or offsets leave their range.
+    """
+    table, linear, offsets = batch.table, batch.linear, batch.offsets
+    n_outputs, n_fields = batch.n_outputs, batch.n_fields
+    if n_fields < 1 or n_outputs < 1:
+        raise ValueError(f"got {n_fields=}, {n_outputs=}, expected at least 1 of each.")
+    per_factor = n_outputs * (n_fields if batch.field_aware else 1)
+    if table.ndim != 2 or table.shape[1] % per_factor or not table.shape[1]:
+        raise ValueError(
+            f"table: got shape {tuple(table.shape)}, expected k times {per_factor}"
+            " columns."
+        )
+    shapes = [
+        ("linear", linear, (len(table), n_outputs)),
+        ("weights", batch.weights, (batch.indices.numel(),)),
+        ("indices", batch.indices, (batch.indices.numel(),)),
+        ("grad", grad, (batch.n_rows, n_outputs)),
+    ]
+    for name, part, shape in shapes:
+        if part is not None and part.shape != shape:
+            got = tuple(part.shape)
+            raise ValueError(f"{name}: got shape {got}, expected {shape}.")
+    if offsets.ndim != 1 or not offsets.numel() or (offsets.numel() - 1) % n_fields:
+        raise ValueError(
+            f"offsets: got shape {tuple(offsets.shape)}, expected {n_fields} for every"
+            " row, and one."
+        )
+    _check_range("indices", batch.indices, len(table) - 1)
+    _check_range("offsets", offsets, batch.indices.numel(), ascending=True)
+
+
+def _check_range(
+    name: str, part: Tensor, largest: int, *, ascending: bool = False
+) -> None:
+    if part.is_floating_point() or part.is_complex():
+        raise ValueError(f"{name}: got {part.dtype}, expected integers.")
+    numbers = part.detach().numpy()
+    if not numbers.size:
+        return
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < 0 or high > largest:
+        got = f"numbers from {low} to {high}"
+        raise ValueError(f"{name}: got {got}, expected them in 0 to {largest}.")
+    if ascending and (numbers[1:] < numbers[:-1]).any():
+        raise ValueError(f"{name}: got numbers that fall, expected ascending ones.")
 
 
 def score(core: Any, batch: Batch) -> Tensor:

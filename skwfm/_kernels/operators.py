@@ -5,6 +5,9 @@ scores and gradients. Batches and tables on the CPU go to the compiled core, thr
 ``torch.ops.skwfm.fm_score`` and ``ffm_score``; everything else, and an installation
 without the core, to the formulas of `torch_ops`.
 
+An operator looks at shapes, labels and offsets before the core reads memory, unless
+`checked` says that its caller has: the modules have, in words of their own.
+
 Storage: backward keeps the inputs only. Sparse gradients are coalesced, with one row
 per label of the batch. Cost: O(nnz k) for FM, O(nnz F k + n_rows F^2 k) for FFM, an
 eighth of the time of `torch_ops` on a table that no cache holds. The smallest batch
@@ -93,7 +96,7 @@ def fm_score(
     if intra_field:  # all pairs of a row count, whatever their bags
         offsets, n_fields = offsets[::n_fields], 1
     batch = (indices, offsets, weights, n_fields)
-    scores = _FM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse)
+    scores = _FM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse, True)
     return torch_ops.add_bias(scores, bias)
 
 
@@ -149,7 +152,7 @@ def ffm_score(
     elif n_bags is not None and n_bags < n_fields:
         offsets = _add_empty_bags(offsets, n_bags, n_fields)
     batch = (indices, offsets, weights, n_fields)
-    scores = _FFM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse)
+    scores = _FFM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse, True)
     return torch_ops.add_bias(scores, bias)
 
 
@@ -171,6 +174,7 @@ def _score(
     n_outputs: int = 1,
     intra_field: bool = False,
     sparse: bool = False,
+    checked: bool = False,
 ) -> Tensor:
     """Return the scores without the bias: what ``torch.ops.skwfm.*_score`` runs."""
     weights = weights.contiguous()
@@ -178,7 +182,10 @@ def _score(
     options = (field_aware, n_fields, n_outputs, intra_field)
     core = core_for(table, linear, weights)
     if core is not None:
-        return core_batches.score(core, core_batches.Batch(*inputs, *options))
+        batch = core_batches.Batch(*inputs, *options)
+        if not checked:
+            core_batches.check(batch)
+        return core_batches.score(core, batch)
     with torch.no_grad():
         return _score_by_formulas(*inputs, *options)
 
@@ -196,6 +203,7 @@ def _gradient(
     intra_field: bool,
     sparse: bool,
     wanted: Sequence[bool],
+    checked: bool = False,
 ) -> tuple[Tensor, ...]:
     """Return labels and gradients, as `core_batches.gradient` describes them."""
     grad, weights = grad.contiguous(), weights.contiguous()
@@ -205,6 +213,8 @@ def _gradient(
     if core is None:
         return _gradient_by_formulas(grad, inputs, options, sparse, wanted)
     batch = core_batches.Batch(*inputs, *options)
+    if not checked:
+        core_batches.check(batch, grad)
     labels, parts = core_batches.gradient(core, grad, batch, sparse, wanted)
     return labels, *parts
 
@@ -269,6 +279,7 @@ def _fake_score(
     n_outputs: int = 1,
     intra_field: bool = False,
     sparse: bool = False,
+    checked: bool = False,
 ) -> Tensor:
     """Return scores without values, for tracing."""
     return table.new_empty(((offsets.numel() - 1) // n_fields, n_outputs))
@@ -277,7 +288,7 @@ def _fake_score(
 def _fake_gradient(
     grad: Tensor, table: Tensor, linear: Tensor | None, *args: Any
 ) -> tuple[Tensor, ...]:
-    indices, _, weights, _, _, n_outputs, _, sparse, wanted = args
+    indices, _, weights, _, _, n_outputs, _, sparse, wanted = args[:9]
     n_rows: Any = table.shape[0]
     n_labels: Any = 0
     if sparse and any(wanted[:2]):
@@ -292,13 +303,14 @@ def _fake_gradient(
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs[:5])
-    ctx.options = inputs[5:]
+    ctx.options = inputs[5:9]
 
 
 def _backward(field_aware: bool, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     needs, saved = ctx.needs_input_grad, ctx.saved_tensors
     wanted = [needs[0], needs[1], needs[4]]
-    labels, *parts = _GRADIENT(grad, *saved, field_aware, *ctx.options, wanted)
+    # What was scored has been looked at, by the operator or by who called it.
+    labels, *parts = _GRADIENT(grad, *saved, field_aware, *ctx.options, wanted, True)
     sparse = ctx.options[-1]
     for number, parameter in enumerate(saved[:2]):
         if sparse and wanted[number]:
@@ -306,7 +318,7 @@ def _backward(field_aware: bool, ctx: Any, grad: Tensor) -> tuple[Tensor | None,
     table, linear, weights = (
         part if want else None for part, want in zip(parts, wanted, strict=True)
     )
-    return table, linear, None, None, weights, None, None, None, None
+    return table, linear, None, None, weights, None, None, None, None, None
 
 
 def _as_sparse(values: Tensor, labels: Tensor, parameter: Tensor) -> Tensor:
@@ -339,9 +351,10 @@ def _mark_coalesced(parameter: Tensor) -> None:
 _INPUTS = "Tensor table, Tensor? linear, Tensor indices, Tensor offsets, Tensor weights"
 _SCHEMAS = {
     "fm_score": f"({_INPUTS}, int n_fields, int n_outputs=1, bool intra_field=False,"
-    " bool sparse=False) -> Tensor",
+    " bool sparse=False, bool checked=False) -> Tensor",
     "gradient": f"(Tensor grad, {_INPUTS}, bool field_aware, int n_fields,"
-    " int n_outputs, bool intra_field, bool sparse, bool[3] wanted)"
+    " int n_outputs, bool intra_field, bool sparse, bool[3] wanted,"
+    " bool checked=False)"
     " -> (Tensor, Tensor, Tensor, Tensor)",
 }
 _SCHEMAS["ffm_score"] = _SCHEMAS["fm_score"]

@@ -57,6 +57,9 @@ def check_padded(indices: Tensor, offsets: Tensor, weights: Tensor) -> None:
     ValueError
         If a dtype or shape is wrong, or offsets decrease, pass N or fall below -1.
     """
+    given = {"indices": indices, "offsets": offsets, "weights": weights}
+    for name, value in given.items():
+        _check_dense(name, value)
     _check_integers("indices", indices)
     _check_integers("offsets", offsets)
     _check_2d("indices", indices, "(B, N)")
@@ -134,6 +137,7 @@ def check_fields(fields: Tensor, shape: tuple[int, int], num_fields: int) -> Non
     ValueError
         If dtype or shape are wrong or an id is out of range.
     """
+    _check_dense("fields", fields)
     _check_integers("fields", fields)
     if fields.shape != shape:
         _raise_shape("fields", fields, f"{shape}, as offsets")
@@ -153,6 +157,14 @@ def _pick(name: str, value: Tensor | None, alias: Tensor | None) -> Tensor:
     if given is None:
         raise TypeError(f"Argument {name} is missing, expected a Tensor.")
     return given
+
+
+def _check_dense(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        got = type(value).__name__
+        raise TypeError(f"{name}: got {got}, expected a Tensor.")
+    if value.layout != torch.strided:
+        raise ValueError(f"{name}: got layout {value.layout}, expected a dense Tensor.")
 
 
 def _check_integers(name: str, value: Tensor) -> None:

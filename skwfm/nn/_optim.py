@@ -78,6 +78,7 @@ class _RowOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
+                    _check_labels(parameter)
                     labels, values = _rows_of(parameter.grad)
                     table = parameter.detach() if parameter.ndim else parameter.view(1)
                     self._move(table, self.state[parameter], group, labels, values)
@@ -290,6 +291,27 @@ def _check_number(
     is_number = isinstance(value, Real) and math.isfinite(value)
     if not is_number or not is_good(value):
         raise ValueError(f"{name}={value!r}, expected a finite number {expected}.")
+
+
+def _check_labels(parameter: Tensor) -> None:
+    """Raise for a label that is no row: torch makes such gradients if told to.
+
+    (On CUDA torch checks, and a look at the labels would wait for the device.)
+    """
+    grad = parameter.grad
+    if grad is None or not grad.is_sparse or grad.device.type != "cpu":
+        return
+    if grad.sparse_dim() == 0 or grad._nnz() == 0:
+        return
+    labels = grad._indices()[0]
+    # Of coalesced ones the first and the last are the smallest and the largest.
+    ends = (labels[0], labels[-1]) if grad.is_coalesced() else labels.aminmax()
+    first, last = map(int, ends)
+    if first < 0 or last >= len(parameter):
+        raise ValueError(
+            f"Got a gradient of the rows {first} to {last}, expected rows from 0 to "
+            f"{len(parameter) - 1}."
+        )
 
 
 def _rows_of(grad: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -30,9 +30,9 @@ from skwfm import (
 from skwfm._field_map import FieldMap
 from skwfm._kernels import compiled
 from skwfm._kernels.checks import Faults, faults, faults_slowly
+from skwfm._matrix_validation import check_csr
 from skwfm._memory import memory_limit
 from skwfm._net import BagDataset
-from skwfm._validation import check_csr
 from skwfm.nn import WeightedEmbeddingBag
 from skwfm.nn._checks import check_padded
 
