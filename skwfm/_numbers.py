@@ -243,10 +243,10 @@ class SplineEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
     def __setstate__(self, state: Any) -> None:
         """Make the functions again, unless an older version wrote them."""
         super().__setstate__(state)
-        if hasattr(self, "_bases"):
+        if "_bases" in state:
             self._bases = [
                 part if isinstance(part, _Basis) else _Basis.on(knots, part)
-                for knots, part in zip(self.knots_, self._bases, strict=True)
+                for knots, part in zip(self.knots_, state["_bases"], strict=True)
             ]
 
     def __sklearn_tags__(self) -> Any:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skwfm._kernels import compiled, core_batches, operators, reference, torch_ops
@@ -123,7 +123,6 @@ shapes = st.tuples(st.integers(1, 5), st.integers(1, 5)).flatmap(
 
 
 @needs_core  # the formulas have their own such test, with their own tolerance
-@settings(max_examples=100, deadline=None)
 @given(
     shapes,
     st.sampled_from(NAMES),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skwfm._kernels import reference
@@ -308,7 +308,6 @@ def test_ffm_fields_argument(intra_field):
     np.testing.assert_allclose(got.detach().numpy()[:, 0], expected, rtol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2)), max_size=5),
