@@ -120,6 +120,31 @@ def check(batch, name, int_dtype=torch.int64, sparse=False, rtol=None, **options
         assert_close(one, want, size, rtol)
 
 
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 5)).flatmap(
+    lambda shape: st.lists(
+        st.lists(st.integers(0, 4), min_size=shape[1], max_size=shape[1]),
+        min_size=shape[0],
+        max_size=shape[0],
+    )
+)
+
+
+@given(
+    shapes,
+    st.sampled_from(list(SCORES)),
+    st.sampled_from(DTYPES),
+    st.sampled_from([torch.int32, torch.int64]),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_batch_equals_reference(
+    lengths, name, dtype, int_dtype, intra_field, sparse, seed
+):
+    batch = Batch(lengths, dtype=dtype, seed=seed)
+    check(batch, name, int_dtype, sparse=sparse, intra_field=intra_field)
+
+
 @pytest.mark.parametrize("intra_field", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lengths", LENGTHS)
