@@ -44,8 +44,9 @@ __all__ = [
     "text_form",
 ]
 
-# A finite decimal number; "nan", "inf" and "1_000", which float() takes, are text.
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+# A finite decimal number; "nan", "inf" and "1_000", which float() takes, are text. No
+# two parts can take the same digits: what is no number is known after one pass.
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
 # The piece of one letter between two texts: CPython has it once, so it costs little.
 _ROW_END = "\0"
 # Cells at a time: their pieces stay in the processor's cache.

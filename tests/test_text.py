@@ -93,6 +93,14 @@ def test_text_among_other_labels():
         rows(["a", bytearray(b"a")])
 
 
+def test_many_digits_that_are_no_number():
+    """Found by fuzzing: each way to share them between two parts was tried."""
+    digits = "7" * 200_000
+    assert rows([f"a:{digits}x|b"]) == [[(f"a:{digits}x", 1), ("b", 1)]]
+    with pytest.raises(ValueError, match="row 1: .*expected a separator after the"):
+        rows(["a", f'"a":{digits}x'], quotechar='"')
+
+
 CELLS = st.lists(st.none() | st.text("ab|: \0é", max_size=8), min_size=1, max_size=12)
 
 

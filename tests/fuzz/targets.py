@@ -202,7 +202,9 @@ def _mutate_json(header, rng, other):
         case 0:
             del inner[key]
         case 1 if isinstance(value, int | float):
-            inner[key] = rng.choice([value + 1, value - 1, -value, 2 * value, value**2])
+            inner[key] = rng.choice(
+                [value + 1, value - 1, -value, value * value]
+            )
         case 2 if isinstance(inner, list):
             inner.insert(key, copy.deepcopy(rng.choice(VALUES)))
         case 3:  # what another file has in some place
