@@ -117,7 +117,7 @@ def kind_of(told):
     return told[:120]
 
 
-def fuzz(name, target, seconds, iterations, seed, limit, save, say):
+def fuzz(name, target, seconds, iterations, seed, limit, save):
     """Run inputs until the time or the number is over; return the failures by kind."""
     rng, pool = random.Random(seed), target.seeds()
     kinds, failures, count = Counter(), Counter(), 0
@@ -166,6 +166,12 @@ def kept(data, name, save):
     return path
 
 
+def say(text):
+    """Print at once, whatever the output goes to."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def main():
     """Read the command line and fuzz."""
     from targets import TARGETS
@@ -187,10 +193,10 @@ def main():
         return 0
     if given.replay:
         target.prepare()
-        sys.stdout.write(target.run(given.replay.read_bytes()) + "\n")
+        say(target.run(given.replay.read_bytes()) + "\n")
         return 0
     options = given.seconds, given.iterations, given.seed, given.limit, given.save
-    return bool(fuzz(given.target, target, *options, sys.stdout.write))
+    return bool(fuzz(given.target, target, *options))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,9 @@ TOKENS = [
 ]
 TOKENS = [t.encode() if isinstance(t, str) else t for t in TOKENS]
 
+# Of an input: what it may take grows with it.
+MAX_SIZE = 2**20
+
 
 def mutated_bytes(data, rng, pool):
     """Change some bytes."""
@@ -63,7 +66,7 @@ def mutated_bytes(data, rng, pool):
                 data[at:at] = rng.choice(TOKENS) * 10 ** rng.randint(2, 5)
             case _:
                 data[at:to] = rng.choice(TOKENS)
-    return bytes(data)
+    return bytes(data[:MAX_SIZE])
 
 
 def size_of(number):
@@ -202,9 +205,7 @@ def _mutate_json(header, rng, other):
         case 0:
             del inner[key]
         case 1 if isinstance(value, int | float):
-            inner[key] = rng.choice(
-                [value + 1, value - 1, -value, value * value]
-            )
+            inner[key] = rng.choice([value + 1, value - 1, -value, value * value])
         case 2 if isinstance(inner, list):
             inner.insert(key, copy.deepcopy(rng.choice(VALUES)))
         case 3:  # what another file has in some place
@@ -233,7 +234,8 @@ def _mutated_array(array, rng):
         case 2:
             kinds = [np.float32, np.float64, np.int32, np.int64, bool, "U3", "M8[s]"]
             with contextlib.suppress(ValueError, TypeError, OverflowError):
-                array = array.astype(rng.choice(kinds))
+                with np.errstate(invalid="ignore", over="ignore"):
+                    array = array.astype(rng.choice(kinds))
         case 3:
             array = array.T if array.ndim > 1 else array[..., None]
         case _ if array.size and array.dtype.kind in "iuf":
