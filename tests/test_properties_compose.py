@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from skwfm import FieldTransformer, SplineEncoder, WeightedMultiLabelEncoder, hstack
+
+pytestmark = pytest.mark.slow
 
 LABELS = st.sampled_from(["a", "b", "é", "x y", "1", "False"])
 WEIGHTS = st.integers(-4, 4)

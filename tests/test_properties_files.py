@@ -163,6 +163,7 @@ def assert_same_model(model, restored, X):
             np.testing.assert_array_equal(getattr(restored, name), value, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @given(ROWS, REGRESSORS, PARAMETERS, FIELDS, st.sampled_from([np.float32, np.float64]))
 def test_any_regressor(path, rows, cls, parameters, fields, dtype):
@@ -173,6 +174,7 @@ def test_any_regressor(path, rows, cls, parameters, fields, dtype):
     assert_same_model(model, restored, X)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @given(ROWS, CLASSIFIERS, PARAMETERS, CLASSES, st.booleans())
 def test_any_classifier(path, rows, cls, parameters, classes, as_objects):
@@ -192,6 +194,7 @@ TABLES = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @given(TABLES, TABLES, st.integers(0, 99))
 def test_streams_of_tables_go_on(path, first, later, seed):
