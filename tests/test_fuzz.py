@@ -14,9 +14,7 @@ SCRIPT = Path(__file__).parent / "fuzz" / "fuzz.py"
 def fuzz():
     spec = importlib.util.spec_from_file_location("_fuzz", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    before = sys.path.copy()
     spec.loader.exec_module(module)
-    sys.path[:] = before
     return module
 
 

@@ -29,8 +29,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-
 HEAD = struct.Struct("<I")
 MAX_SEED = 2**16
 MAX_POOL = 3000

@@ -183,7 +183,7 @@ def _written(header, arrays):
     stream = io.BytesIO()
     try:
         _write(stream, header, arrays)
-    except (ValueError, TypeError, UnicodeError):  # a surrogate, or another dtype
+    except (ValueError, TypeError, RecursionError):  # NaN, another dtype, too deep
         return b""
     return stream.getvalue()
 
@@ -199,6 +199,7 @@ def _places(value, found):
 
 def _mutate_json(header, rng, other):
     """Exchange, drop, repeat or rename a value somewhere in a header."""
+    header.setdefault("model", None)
     inner, key = rng.choice(_places(header, []))
     value = inner[key]
     match rng.randrange(8):
@@ -233,7 +234,9 @@ def _mutated_array(array, rng):
             array = np.concatenate([array, array])
         case 2:
             kinds = [np.float32, np.float64, np.int32, np.int64, bool, "U3", "M8[s]"]
-            with contextlib.suppress(ValueError, TypeError, OverflowError):
+            with contextlib.suppress(
+                ValueError, TypeError, ArithmeticError, RuntimeError
+            ):
                 with np.errstate(invalid="ignore", over="ignore"):
                     array = array.astype(rng.choice(kinds))
         case 3:
