@@ -21,7 +21,7 @@ def fuzz():
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["load", "ffm", "text"])
 def test_300_inputs_do_what_is_documented(target, tmp_path):
-    options = ["--iterations", "300", "--seconds", "600", "--limit", "60"]
+    options = ["--iterations", "300", "--seconds", "900"]
     command = [sys.executable, SCRIPT, target, *options, "--save", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -43,8 +43,8 @@ def test_other_exceptions_are_failures(fuzz):
 
 
 def test_hangs_and_crashes_are_failures(fuzz):
-    worker = fuzz.Worker("ffm", limit=0)
-    assert worker.run(b"0" + b"1 1:1:1\n" * 10_000).startswith("FAIL hang: ")
+    worker = fuzz.Worker("ffm", limit=1e-3)
+    assert worker.run(b"0" + b"1 1:1:1\n" * 10_000).startswith("FAIL hang: no answer")
     assert not worker.is_alive()
     worker = fuzz.Worker("ffm", limit=60)
     assert worker.run(b"01 1:1:1\n").startswith("read rows i")
