@@ -16,6 +16,7 @@ before joins the seeds: the messages stand in for a measurement of coverage.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import random
@@ -68,6 +69,7 @@ class Worker:
 
     def _dead(self):
         code = self.process.wait()
+        self.close()
         if code == -signal.SIGPROF:
             return f"FAIL hang: no answer within {self.limit} s"
         return f"FAIL crash: the process ended with {code}"
@@ -77,7 +79,11 @@ class Worker:
 
     def close(self):
         self.process.kill()
-        self.process.communicate()
+        # What a dead process has not read is lost, and closing would say so.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
 
 
 def work(target, limit):
@@ -140,7 +146,6 @@ def fuzz(name, target, seconds, iterations, seed, limit, save):
         told = worker.run(data)
         count += 1
         if not worker.is_alive():
-            worker.close()
             worker = Worker(name, limit)
         kind = kind_of(told)
         if told.startswith("FAIL"):
