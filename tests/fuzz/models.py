@@ -98,10 +98,16 @@ def use(model):
         if any(not np.isfinite(part).all() for part in found):
             raise AssertionError(f"{type(model).__name__} gives a NaN")
         if hasattr(model, "partial_fit"):
-            model.partial_fit(rows, *([Y] if hasattr(model, "factors_") else []))
+            model.partial_fit(rows, target_for(model))
     except USED as error:
         return f"{type(model).__name__} raises {type(error).__name__}: {error}"
     return f"{type(model).__name__} works"
+
+
+def target_for(model):
+    if hasattr(model, "classes_"):
+        return np.resize(model.classes_, N_ROWS)
+    return Y if hasattr(model, "factors_") else None
 
 
 def rows_for(model):
