@@ -302,6 +302,8 @@ def test_parameter_ranges(params, message):
     ("params", "message"),
     [
         ({"dtype": np.int32}, "dtype=.*int32.*expected np.float32 or np.float64"),
+        ({"dtype": ",,f4"}, "dtype=',,f4', expected np.float32 or np.float64"),
+        ({"dtype": "no type"}, "dtype='no type', expected np.float32 or np.float64"),
         ({"sep": ""}, "sep='', weight_sep=':': expected two different"),
         ({"sep": ":"}, "sep=':', weight_sep=':': expected two different"),
         ({"categories": [["a"], ["b"]]}, "categories has 2 lists"),

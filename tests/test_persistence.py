@@ -595,6 +595,20 @@ def rewrite_unchecked(model, path):
     rewrite(path, header, encoder.arrays)
 
 
+@pytest.mark.parametrize("text", [",,,", "(2,)f4,i4", "(" * 10_000 + "f4", 5, None])
+@pytest.mark.parametrize("kind", ["dtype", "scalar", "parameter"])
+def test_text_is_no_dtype_that_numpy_reads_as_python(text, kind, path):
+    """Found by fuzzing: a SyntaxError of what NumPy makes of ",,,"."""
+    model = {"estimator": ["WeightedMultiLabelEncoder", {"dtype": text}, {}]}
+    if kind == "dtype":
+        model = {"dtype": text}
+    elif kind == "scalar":
+        model = {"scalar": [text, "AAAAAA=="]}
+    header = {**EMPTY, "class": "WeightedMultiLabelEncoder", "model": model}
+    rewrite(path, header, [])
+    assert_rejected(path)
+
+
 @pytest.mark.parametrize(
     "kind",
     ["squared_error", "binary", "labels", "splines", "dates", "history", "transformer"],
