@@ -200,6 +200,7 @@ TABLES = st.lists(
 def test_streams_of_tables_go_on(path, first, later, seed):
     """Both halves of a stream, with a file between them, are the whole stream."""
     frame = pytest.importorskip("pandas").DataFrame
+    first = [("a", 1.0), *first]  # from nothing comes no column, an error
     parts = [frame(rows, columns=["user", "year"]) for rows in (first, later)]
     parts = [part.astype({"user": object, "year": float}) for part in parts]
     model = WeightedFFMRegressor(2, random_state=seed)
