@@ -30,6 +30,7 @@ from skwfm._cells import Spelling, as_table, read_column, table_columns
 from skwfm._columns import Bags, Column, Form, check_unique, sorted_bags
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
+from skwfm._file_validation import float_type
 from skwfm._growing import placed
 from skwfm._hashing import HashedLabels
 from skwfm._labels import keys_of
@@ -489,7 +490,7 @@ class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator
 
     def _check_settings(self) -> None:
         """Check what parameter constraints cannot say."""
-        if np.dtype(self.dtype) not in (np.float32, np.float64):
+        if float_type(self.dtype) is None:
             raise ValueError(
                 f"dtype={self.dtype!r}, expected np.float32 or np.float64."
             )

@@ -122,9 +122,9 @@ class FieldMap:
         """Hash ids and names."""
         return hash((self.ids.tobytes(), self.names))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle through the constructor, which makes the ids read-only again."""
-        return FieldMap, (np.asarray(self.ids), self.names)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle through the constructor, which makes the ids read-only again."""
+        FieldMap.__init__(self, **state)
 
     def __repr__(self) -> str:
         """Show the size and the names."""

@@ -134,9 +134,13 @@ class FieldCSR(sp.csr_matrix):
 
     def __getitem__(self, key: Any) -> Any:
         """Index as scipy does; a block of rows and columns keeps its map."""
+        rows, columns = _rows_and_columns(key)
+        if _takes_strides(columns) and _is_list(rows):
+            # Here scipy takes single points, and reads behind the shorter index.
+            return self[rows][:, columns]
         out = super().__getitem__(key)
         if isinstance(out, FieldCSR):
-            out._field_map = _map_of_selection(self.field_map, key)
+            out._field_map = _map_of_selection(self.field_map, rows, columns)
         return out
 
     def __repr__(self) -> str:
@@ -158,9 +162,10 @@ class FieldCSR(sp.csr_matrix):
         return self[:, j]
 
 
-def _map_of_selection(field_map: FieldMap | None, key: Any) -> FieldMap | None:
-    """Return the map of ``X[key]``, None unless it is a block of rows and columns."""
-    rows, columns = _rows_and_columns(key)
+def _map_of_selection(
+    field_map: FieldMap | None, rows: Any, columns: Any
+) -> FieldMap | None:
+    """Return the map of a selection, None unless it is a block of rows and columns."""
     if field_map is None or not _is_outer(rows, columns):
         return None
     if isinstance(columns, slice):
@@ -176,6 +181,16 @@ def _rows_and_columns(key: Any) -> tuple[Any, Any]:
     given = len(parts) - (at < len(parts))
     both = (*parts[:at], *[slice(None)] * (2 - given), *parts[at + 1 :])
     return both if len(both) == 2 else (None, None)
+
+
+def _is_list(index: Any) -> bool:
+    """Tell an array of one dimension, or what is one."""
+    return not isinstance(index, slice) and _n_axes(index) == 1
+
+
+def _takes_strides(index: Any) -> bool:
+    """Tell a slice that leaves some out, or goes backwards."""
+    return isinstance(index, slice) and index.step not in (None, 1)
 
 
 def _n_axes(index: Any) -> int:

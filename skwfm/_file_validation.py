@@ -5,6 +5,7 @@ A fault in a file is told with file and line, the token, and what was expected.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -143,13 +144,25 @@ def check_field_ids(ids: Any, known: Any) -> None:
         )
 
 
-def check_float_type(dtype: Any) -> np.dtype[Any]:
-    """Return float32 or float64 as a dtype."""
+def float_type(dtype: Any) -> np.dtype[Any] | None:
+    """Return float32 or float64 as a dtype; None for anything else.
+
+    Of text only names come to NumPy, which reads some other text as Python: what a
+    model file says must not.
+    """
+    if isinstance(dtype, str) and not re.fullmatch(r"[<>=|]?\w+", dtype):
+        return None
     try:
         found: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
-        found = np.dtype(object)
-    if found not in (np.float32, np.float64):
+        return None
+    return found if found in (np.float32, np.float64) else None
+
+
+def check_float_type(dtype: Any) -> np.dtype[Any]:
+    """Return float32 or float64 as a dtype."""
+    found = float_type(dtype)
+    if found is None:
         raise ValueError(f"dtype={shorten(dtype)}: expected float32 or float64.")
     return found
 

@@ -101,8 +101,11 @@ def _check_fields(model: Any, n_columns: int) -> None:
 
 
 def _is_fitted(model: Any) -> bool:
-    """Tell whether an encoder was fitted: one that is to be cloned is not."""
-    return any(hasattr(model, name) for name in ("fields_", "n_features_in_"))
+    """Tell whether an object was fitted: one that is to be cloned is not.
+
+    By scikit-learn's rule, so that nothing counts as fitted that was not looked at.
+    """
+    return any(name.endswith("_") and name[:2] != "__" for name in vars(model))
 
 
 # --- encoders -----------------------------------------------------------------------
@@ -324,7 +327,7 @@ def _numbers(where: Any) -> Any:
 
 def _check_estimator(model: Any) -> None:
     model._validate_params()
-    if not hasattr(model, "factors_"):
+    if not _is_fitted(model):
         return
     _check_inputs(model)
     factors, fields, n_fields = model.factors_, model.fields_, model.n_fields_

@@ -33,7 +33,12 @@ import numpy as np
 import numpy.typing as npt
 
 from skwfm._callbacks import during_fit
-from skwfm._model_file import ModelFileError, dtype_spelling, spelling_of
+from skwfm._model_file import (
+    ModelFileError,
+    dtype_spelling,
+    is_dtype_spelling,
+    spelling_of,
+)
 from skwfm._validation import shorten
 
 __all__ = ["DERIVED", "ESTIMATORS", "RECORDS", "Decoder", "Encoder", "class_name"]
@@ -347,10 +352,9 @@ def _special(text: str) -> float:
 
 
 def _dtype(text: str) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = np.dtype(str(text))
-    if dtype_spelling(dtype) is None:
+    if not is_dtype_spelling(text):
         raise ModelFileError("the header holds a dtype that cannot be.")
-    return dtype
+    return np.dtype(text)
 
 
 def _scalar(spelling: str, text: str) -> Any:

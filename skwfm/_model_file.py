@@ -53,6 +53,7 @@ __all__ = [
     "FORMAT",
     "ModelFileError",
     "dtype_spelling",
+    "is_dtype_spelling",
     "read_file",
     "spelling_of",
     "write_file",
@@ -97,6 +98,21 @@ def dtype_spelling(dtype: np.dtype[Any]) -> str | None:
     """
     spelling = dtype.newbyteorder("<").str
     return spelling if _DTYPE.fullmatch(spelling) else None
+
+
+def is_dtype_spelling(text: Any) -> bool:
+    """Tell whether text spells a dtype, of either byte order; never by NumPy.
+
+    NumPy takes more than names for one, and reads some of it as Python.
+
+    Examples
+    --------
+    >>> from skwfm._model_file import is_dtype_spelling
+    >>> is_dtype_spelling(">f4"), is_dtype_spelling("(2,)f4,i4")
+    (True, False)
+    """
+    little = text.replace(">", "<", 1) if isinstance(text, str) else ""
+    return _DTYPE.fullmatch(little) is not None
 
 
 def spelling_of(array: Array) -> tuple[str, list[int], str] | None:

@@ -233,6 +233,23 @@ class SplineEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
             raise ValueError(cell_error(name, row, float(values[row, at]), _FINITE))
         return np.asarray(values)
 
+    def __getstate__(self) -> Any:
+        """Keep only the degrees of the functions: skops asks to trust their parts."""
+        state = super().__getstate__()
+        if "_bases" in state:
+            degrees = [basis.degree for basis in state["_bases"]]
+            state = {**state, "_bases": degrees}
+        return state
+
+    def __setstate__(self, state: Any) -> None:
+        """Make the functions again, unless an older version wrote them."""
+        super().__setstate__(state)
+        if "_bases" in state:
+            self._bases = [
+                part if isinstance(part, _Basis) else _Basis.on(knots, part)
+                for knots, part in zip(self.knots_, state["_bases"], strict=True)
+            ]
+
     def __sklearn_tags__(self) -> Any:
         """Declare that NaN is welcome."""
         tags = super().__sklearn_tags__()
@@ -270,6 +287,11 @@ class _Basis(NamedTuple):
             # A global set_config must not ask this one for a data frame.
             splines.set_output(transform="default")
         return cls(np.ldexp(scaled, exponent), exponent, splines)
+
+    @property
+    def degree(self) -> int:
+        """Degree of the functions, 0 where there are none."""
+        return 0 if self.splines is None else int(self.splines.degree)
 
     @property
     def n_columns(self) -> int:

@@ -44,8 +44,9 @@ __all__ = [
     "text_form",
 ]
 
-# A finite decimal number; "nan", "inf" and "1_000", which float() takes, are text.
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+# A finite decimal number; "nan", "inf" and "1_000", which float() takes, are text. No
+# two parts can take the same digits: what is no number is known after one pass.
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
 # The piece of one letter between two texts: CPython has it once, so it costs little.
 _ROW_END = "\0"
 # Cells at a time: their pieces stay in the processor's cache.
@@ -238,12 +239,15 @@ def _split(value: Any, spelling: Spelling) -> list[Any]:
 def _split_quoted(text: str, sep: str, quote: str) -> list[str]:
     """Split at separators outside quotes; a quote opens at the start of a piece."""
     q = re.escape(quote)
-    quoted = re.compile(f"\\s*{q}(?:[^{q}]|{q}{q})*{q}")
+    quoted = re.compile(f"(\\s*)({q}(?:[^{q}]|{q}{q})*{q})?")
     pieces: list[str] = []
-    start = 0
+    start, blanks, quotes = 0, -1, -1
     while True:
-        opening = quoted.match(text, start)
-        at = text.find(sep, opening.end() if opening else start)
+        if start > blanks:  # a blank separator is among the blanks, looked at once
+            found = quoted.match(text, start)
+            assert found is not None  # it matches nothing, too
+            blanks, quotes = found.end(1), found.end(2)
+        at = text.find(sep, max(start, quotes))
         if at < 0:
             return [*pieces, text[start:]]
         pieces.append(text[start:at])

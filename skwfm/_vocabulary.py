@@ -144,6 +144,16 @@ class Vocabulary:
             unknown,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the index: skops would make text of its keys, 1 and "1" alike."""
+        return {name: part for name, part in vars(self).items() if name != "index"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the index again."""
+        vars(self).update(state)
+        if "index" not in state:  # which older versions wrote
+            object.__setattr__(self, "index", self.derived_index())
+
     def derived_index(self) -> dict[Any, int]:
         """Return the `index` that follows from the labels."""
         index = {key: i for i, key in enumerate(keys_of(self.labels.tolist()))}

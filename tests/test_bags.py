@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -40,7 +40,6 @@ def bags_by_hand(dense, ids, n_fields):
     return out
 
 
-@settings(max_examples=50, deadline=None)
 @given(matrices())
 def test_flat_holds_the_bags(X):
     flat = to_flat(X, X.fields, X.field_map.n_fields)
@@ -53,7 +52,6 @@ def test_flat_holds_the_bags(X):
         assert flat.weights[part].tolist() == weights
 
 
-@settings(max_examples=50, deadline=None)
 @given(matrices())
 def test_padded_holds_the_bags(X):
     indices, offsets, weights = to_padded(X)
@@ -73,7 +71,6 @@ def test_padded_holds_the_bags(X):
         assert not weights[row, start:].any()
 
 
-@settings(max_examples=50, deadline=None)
 @given(matrices())
 def test_padded_round_trip(X):
     back = from_padded(

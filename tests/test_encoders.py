@@ -302,6 +302,8 @@ def test_parameter_ranges(params, message):
     ("params", "message"),
     [
         ({"dtype": np.int32}, "dtype=.*int32.*expected np.float32 or np.float64"),
+        ({"dtype": ",,f4"}, "dtype=',,f4', expected np.float32 or np.float64"),
+        ({"dtype": "no type"}, "dtype='no type', expected np.float32 or np.float64"),
         ({"sep": ""}, "sep='', weight_sep=':': expected two different"),
         ({"sep": ":"}, "sep=':', weight_sep=':': expected two different"),
         ({"categories": [["a"], ["b"]]}, "categories has 2 lists"),
@@ -390,6 +392,29 @@ def test_unknown_equals_removed_and_rows_are_independent(cells, normalize, n_fit
     assert_same(out, encoder.transform(removed))
     alone = sp.vstack([encoder.transform([cell]) for cell in cells])
     assert_same(out, alone)
+
+
+TEXT_BAGS = st.lists(st.tuples(st.sampled_from("abcd"), WEIGHTS), max_size=5)
+LIMITS = st.fixed_dictionaries(
+    {"handle_unknown": st.sampled_from(["ignore", "infrequent"])},
+    optional={
+        "min_frequency": st.integers(1, 3) | st.floats(0.1, 0.9),
+        "max_categories": st.integers(1, 3),
+    },
+)
+HASHED = st.just({"categories": "hash", "n_hash_features": 3})
+
+
+@given(st.lists(TEXT_BAGS, min_size=1, max_size=5), LIMITS | HASHED, st.data())
+def test_labels_of_weight_0_are_not_seen_in_fit(cells, parameters, data):
+    absent = st.lists(st.sampled_from("abcdef"), max_size=3)
+    zeros = [[(label, 0.0) for label in data.draw(absent)] for _ in cells]
+    both = [[*none, *bag] for none, bag in zip(zeros, cells, strict=True)]
+    encoders = [WeightedMultiLabelEncoder(**parameters).fit(c) for c in (cells, both)]
+    assert_same(encoders[1].transform(both), encoders[0].transform(cells))
+    for name in ("categories_", "infrequent_categories_"):
+        known = [getattr(encoder, name)[0].tolist() for encoder in encoders]
+        assert known[0] == known[1]
 
 
 def test_absent_unknown_labels_are_no_error():

@@ -565,6 +565,15 @@ def test_a_line_without_end_is_refused(monkeypatch):
         load(b"1\n" + bytes(2000))
 
 
+def test_many_digits_that_are_no_number():
+    """Found by fuzzing: each way to share them between two parts was tried."""
+    digits = b"7" * 200_000
+    with pytest.raises(ValueError, match="<BytesIO>:1: .*expected field:feature:value"):
+        load(b"1 0:0:" + digits + b"x\n")
+    with pytest.raises(ValueError, match="<BytesIO>:1: .*expected the label of the"):
+        load(digits + b"x 0:0:1\n")
+
+
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 def test_damaged_files_are_refused(compress, tmp_path):
     path = tmp_path / "data.ffm.z"

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skwfm._bags import to_flat, to_padded
@@ -162,7 +162,6 @@ def test_duplicate_is_its_sum(name, intra_field):
     torch.testing.assert_close(got, want, rtol=1e-14, atol=0)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(KINDS)), st.booleans())
 def test_label_order_in_a_bag_does_not_matter(seed, name, intra_field):
     rng = np.random.default_rng(seed)

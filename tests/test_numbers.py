@@ -214,6 +214,13 @@ def test_nothing_is_modified_and_everything_pickles():
     pd.testing.assert_frame_equal(table, before)
 
 
+def test_pickle_has_the_functions_of_fit():
+    encoder = SplineEncoder(degree=3).fit(X)
+    before = encoder.transform(X).toarray()
+    restored = pickle.loads(pickle.dumps(encoder.set_params(degree=0)))
+    np.testing.assert_array_equal(restored.transform(X).toarray(), before)
+
+
 def test_no_row_to_transform():
     out = SplineEncoder().fit(X).transform(X[:0])
     assert out.shape == (0, 16) and out.dtype == np.float32

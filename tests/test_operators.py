@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skwfm._kernels import compiled, core_batches, operators, reference, torch_ops
@@ -122,7 +122,6 @@ shapes = st.tuples(st.integers(1, 5), st.integers(1, 5)).flatmap(
 
 
 @needs_core  # the formulas have their own such test, with their own tolerance
-@settings(max_examples=100, deadline=None)
 @given(
     shapes,
     st.sampled_from(NAMES),

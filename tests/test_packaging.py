@@ -60,6 +60,12 @@ def test_constraints_pin_every_requirement():
     assert names - pinned == {"skwfm"}
 
 
+def test_the_profile_decides_the_number_of_examples():
+    """Or a night of 10,000 would be one of as many as a test says."""
+    files = [p for p in (ROOT / "tests").glob("test_*.py") if p != Path(__file__)]
+    assert [p.name for p in files if "max_examples=" in p.read_text()] == []
+
+
 def test_type_marker_is_installed():
     assert resources.files("skwfm").joinpath("py.typed").is_file()
 

@@ -585,10 +585,41 @@ def rewrite_model(model, path, name, value):
     """Sign a model of which an attribute was exchanged, past the checks of `save`."""
     model = pickle.loads(pickle.dumps(model))
     vars(model)[name] = value
+    rewrite_unchecked(model, path)
+
+
+def rewrite_unchecked(model, path):
     encoder = Encoder()
     encoded = encoder.encode(model, "x")
     header = {**EMPTY, "class": type(model).__name__, "model": encoded}
     rewrite(path, header, encoder.arrays)
+
+
+@pytest.mark.parametrize("text", [",,,", "(2,)f4,i4", "(" * 10_000 + "f4", 5, None])
+@pytest.mark.parametrize("kind", ["dtype", "scalar", "parameter"])
+def test_text_is_no_dtype_that_numpy_reads_as_python(text, kind, path):
+    """Found by fuzzing: a SyntaxError of what NumPy makes of ",,,"."""
+    model = {"estimator": ["WeightedMultiLabelEncoder", {"dtype": text}, {}]}
+    if kind == "dtype":
+        model = {"dtype": text}
+    elif kind == "scalar":
+        model = {"scalar": [text, "AAAAAA=="]}
+    header = {**EMPTY, "class": "WeightedMultiLabelEncoder", "model": model}
+    rewrite(path, header, [])
+    assert_rejected(path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["squared_error", "binary", "labels", "splines", "dates", "history", "transformer"],
+)
+def test_half_fitted_is_rejected(kind, path):
+    """Found by fuzzing: without some attributes the others were not looked at."""
+    model, _ = KINDS[kind]()
+    for name in ("factors_", "fields_", "n_features_in_"):
+        vars(model).pop(name, None)
+    rewrite_unchecked(model, path)
+    assert_rejected(path)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,64 @@ def test_text_among_other_labels():
         rows(["a", bytearray(b"a")])
 
 
+def test_many_digits_that_are_no_number():
+    """Found by fuzzing: each way to share them between two parts was tried."""
+    digits = "7" * 200_000
+    assert rows([f"a:{digits}x|b"]) == [[(f"a:{digits}x", 1), ("b", 1)]]
+    with pytest.raises(ValueError, match="row 1: .*expected a separator after the"):
+        rows(["a", f'"a":{digits}x'], quotechar='"')
+
+
+def test_many_blank_separators():
+    """Each was the start of a look for a quote behind all of them."""
+    blanks = " " * 200_000
+    assert rows([f'"a b"{blanks}"c'], sep=" ") == [[('"a', 1), ('b"', 1), ('"c', 1)]]
+    expected = [[("a b", 1), ("c", 1), ("d e", 1)]]
+    assert rows([f'"a b"{blanks}c{blanks}"d e"'], sep=" ", quotechar='"') == expected
+    with pytest.raises(ValueError, match="a closing"):
+        rows([f'"a b"{blanks}"c{blanks}'], sep=" ", quotechar='"')
+
+
+def plainly_split(text, sep, quote):
+    """Split letter by letter; return None if a quote that opens is never closed."""
+    pieces, start = [], 0
+    while True:
+        at = start
+        while text[at : at + 1].isspace():
+            at += 1
+        at = behind_quotes(text, at, quote) if text.startswith(quote, at) else start
+        if at is None:
+            return None
+        at = text.find(sep, at)
+        if at < 0:
+            return [*pieces, text[start:]]
+        pieces.append(text[start:at])
+        start = at + len(sep)
+
+
+def behind_quotes(text, at, quote):
+    """Return the place behind the quote that closes the one at a place, or None."""
+    at += 1
+    while at < len(text):
+        if text.startswith(quote * 2, at):
+            at += 2
+        elif text[at] == quote:
+            return at + 1
+        else:
+            at += 1
+    return None
+
+
+@given(st.text('ab" |', max_size=14), st.sampled_from(["|", " ", "a", "||", " |"]))
+def test_quoted_splitting_is_that_letter_by_letter(text, sep):
+    expected = plainly_split(text, sep, '"')
+    if expected is None:
+        with pytest.raises(ValueError, match="a closing|a separator after"):
+            rows([text], sep=sep, quotechar='"')
+    else:
+        assert _text._split_quoted(text, sep, '"') == expected
+
+
 CELLS = st.lists(st.none() | st.text("ab|: \0é", max_size=8), min_size=1, max_size=12)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skwfm._kernels import reference
@@ -118,6 +118,31 @@ def check(batch, name, int_dtype=torch.int64, sparse=False, rtol=None, **options
     expected, magnitude = batch.reference(name, **options)
     for one, want, size in zip(got, expected, magnitude, strict=True):
         assert_close(one, want, size, rtol)
+
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 5)).flatmap(
+    lambda shape: st.lists(
+        st.lists(st.integers(0, 4), min_size=shape[1], max_size=shape[1]),
+        min_size=shape[0],
+        max_size=shape[0],
+    )
+)
+
+
+@given(
+    shapes,
+    st.sampled_from(list(SCORES)),
+    st.sampled_from(DTYPES),
+    st.sampled_from([torch.int32, torch.int64]),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_batch_equals_reference(
+    lengths, name, dtype, int_dtype, intra_field, sparse, seed
+):
+    batch = Batch(lengths, dtype=dtype, seed=seed)
+    check(batch, name, int_dtype, sparse=sparse, intra_field=intra_field)
 
 
 @pytest.mark.parametrize("intra_field", [False, True])
@@ -308,7 +333,6 @@ def test_ffm_fields_argument(intra_field):
     np.testing.assert_allclose(got.detach().numpy()[:, 0], expected, rtol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2)), max_size=5),

@@ -55,7 +55,8 @@ Array = npt.NDArray[Any]
 _TOKEN = re.compile(rb"[^ \t\r]+")
 # An id has 10 digits at most; Python refuses to read thousands of them.
 _ID = re.compile(rb"0*([0-9]{1,10})")
-_NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# No two parts can take the same digits: what is no number is known after one pass.
+_NUMBER = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ENTRY = re.compile(
     b":".join([_ID.pattern, _ID.pattern, b"(" + _NUMBER.pattern + b")"])
 )
