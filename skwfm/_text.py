@@ -80,7 +80,8 @@ def is_text(value: Any) -> bool:
 
 def parse_number(text: str) -> float | None:
     """Return a decimal number, None if the text is not one."""
-    return float(text) if _NUMBER.fullmatch(text) else None
+    # float() knows fewer blanks than text has: not those from 28 to 31.
+    return float(text.strip()) if _NUMBER.fullmatch(text) else None
 
 
 def read_values(
@@ -267,7 +268,7 @@ def _parse(piece: Any, spelling: Spelling) -> _Piece | str:
     if weight_sep and weight_sep in text:
         label, _, number = text.rpartition(weight_sep)
         if _NUMBER.fullmatch(number):
-            return _Piece(label.rstrip() or None, number)
+            return _Piece(label.rstrip() or None, number.strip())
     return _Piece(text or None, None)
 
 
@@ -281,7 +282,7 @@ def _parse_quoted(text: str, quote: str, weight_sep: str | None) -> _Piece | str
         return _Piece(label, None)
     number = tail.removeprefix(weight_sep) if weight_sep else tail
     if number != tail and _NUMBER.fullmatch(number):
-        return _Piece(label, number)
+        return _Piece(label, number.strip())
     return f"a separator after the closing {quote!r}"
 
 

@@ -75,7 +75,8 @@ RULES = {
     "_pairs": _rule("_validation _labels _columns _text _frames _arrow _cells", DATA),
     "_encoders": _rule(
         "_validation _matrix_validation _file_validation _callbacks _field_map _fields"
-        " _labels _columns _scaling _vocabulary _hashing _frames _cells _pairs _growing",
+        " _labels _columns _scaling _vocabulary _hashing _frames _cells _pairs"
+        " _growing",
         DATA,
     ),
     "_numbers": _rule(

@@ -93,6 +93,14 @@ def test_text_among_other_labels():
         rows(["a", bytearray(b"a")])
 
 
+@pytest.mark.parametrize("blank", ["\x1c", "\x1f", "\x85", "\u2003", "\n"])
+def test_numbers_between_any_blanks(blank):
+    """Found by fuzzing: float() takes fewer blanks than text has."""
+    assert rows([f"a:{blank}2{blank}|b:3"]) == [[("a", 2), ("b", 3)]]
+    assert rows([f'"a":{blank}2{blank}'], quotechar='"') == [[("a", 2)]]
+    assert _text.parse_number(f"{blank}2{blank}") == 2
+
+
 def test_many_digits_that_are_no_number():
     """Found by fuzzing: each way to share them between two parts was tried."""
     digits = "7" * 200_000
