@@ -24,6 +24,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skwfm import _stream_validation as stream_val
 from skwfm import _validation as val
 from skwfm._bags import narrow_csr
 from skwfm._callbacks import CallbackSupport, during_fit
@@ -36,7 +37,7 @@ from skwfm._kernels.checks import Faults
 from skwfm._kernels.compiled import Rows
 from skwfm._loop import joined_curves
 from skwfm._losses import Loss
-from skwfm._matrix_validation import check_table_size
+from skwfm._matrix_validation import check_fitted_shapes
 from skwfm._model import Layout
 from skwfm._net import Batch, slice_batch
 from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
@@ -259,7 +260,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
     ) -> Self:
         """Take a step for every row, in order."""
         started = time.perf_counter()
-        val.check_stream_solver(self.solver, ONLINE)
+        stream_val.check_stream_solver(self.solver, ONLINE)
         check_stream_options(self.dropout, self.solver_params)
         with self._unchanged_on_error():
             go_on = hasattr(self, "factors_")
@@ -278,7 +279,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
             seconds = time.perf_counter() - started
             self._keep_stream(learned, seconds, go_on)
         if learned.n_rows < len(values):
-            val.warn_stream_stopped(learned.n_rows, self.learning_rate)
+            stream_val.warn_stream_stopped(learned.n_rows, self.learning_rate)
         return self
 
     @contextmanager
@@ -303,7 +304,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         matrix, y, dtype = self._learn_input(X, y, go_on=known is not None)
         loss, values = self._learn_target(y, classes)
         if known is not None:
-            val.check_same_loss(loss.name, known.state.loss)
+            stream_val.check_same_loss(loss.name, known.state.loss)
         with np.errstate(over="ignore"):
             weights = self._row_weights(sample_weight, matrix, values)
         val.check_total_weight(weights)
@@ -312,8 +313,6 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
             matrix, values, weights = matrix[used], values[used], weights[used]
         matrix = narrow_csr(matrix)  # once, not wherever the core looks at rows
         layout = self._layout(self.n_factors)
-        length = layout.values_per_label * loss.n_outputs
-        check_table_size(self.n_factors, matrix.shape[1], length)
         if known is not None:
             sizes = layout, matrix.shape[1], loss.n_outputs, known.factors.dtype
             with room_for_table(*sizes):
@@ -322,8 +321,8 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
 
     def _known(self) -> Known:
         """Return the fitted parameters, to go on from."""
-        val.check_same_factors(self.n_factors, self.factors_.shape[-1])
-        state = val.check_solver_state(getattr(self, "solver_state_", None))
+        stream_val.check_same_factors(self.n_factors, self.factors_.shape[-1])
+        state = stream_val.check_solver_state(getattr(self, "solver_state_", None))
         factors, linear, _ = self._parameters()
         bias = np.atleast_1d(np.asarray(self.intercept_, np.float64))
         return Known(factors, linear, bias, state)
@@ -390,7 +389,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         n_outputs = np.size(self.intercept_)
         outputs = () if n_outputs == 1 else (n_outputs,)
         targets = (self.n_fields_,) if self._interactions == "ffm" else ()
-        val.check_fitted_shapes(
+        check_fitted_shapes(
             self.factors_, self.coef_, self.fields_, self.n_fields_, outputs, targets
         )
         table = self.factors_.reshape(len(self.factors_), -1)

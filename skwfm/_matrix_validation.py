@@ -10,20 +10,18 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from skwfm._validation import holds_dates, shorten
 
 __all__ = [
     "check_csr",
+    "check_fitted_shapes",
     "check_format",
     "check_n_features",
-    "check_table_size",
     "matrix_error",
 ]
-
-# Of eight bytes each, in an array.
-_MAX_VALUES = 2**60 - 1
 
 
 def matrix_error(name: str, value: Any) -> str:
@@ -141,12 +139,30 @@ def check_n_features(n_features: Any) -> None:
         raise ValueError(f"n_features={n_features!r}: expected an integer above 0.")
 
 
-def check_table_size(n_factors: int, n_columns: int, length: int) -> None:
-    """Raise when the factors are more than an array can have."""
-    if n_columns * length > _MAX_VALUES:
+def check_fitted_shapes(
+    factors: npt.NDArray[Any],
+    coef: npt.NDArray[Any],
+    fields: npt.NDArray[Any],
+    n_fields: int,
+    outputs: tuple[int, ...],
+    targets: tuple[int, ...],
+) -> None:
+    """Raise unless fitted arrays fit each other: the core takes them as they are."""
+    n_columns = len(fields)
+    expected = {
+        "factors_": (factors, (n_columns, *outputs, *targets, *factors.shape[-1:])),
+        "coef_": (coef, (*outputs, n_columns)),
+    }
+    for name, (array, shape) in expected.items():
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}, expected {shape} beside the other "
+                "fitted arrays. Set arrays that fit each other, or fit again."
+            )
+    if n_columns and not 0 <= fields.min() <= fields.max() < n_fields:
         raise ValueError(
-            f"n_factors={n_factors!r}: {n_columns} columns with {length} factors each "
-            "are more than any memory holds. Lower n_factors."
+            f"fields_ holds {int(fields.min())} to {int(fields.max())}, expected ids "
+            f"from 0 to n_fields_ - 1, {n_fields - 1}. Set ids that fit, or fit again."
         )
 
 

@@ -13,6 +13,7 @@ from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
+from skwfm import _stream_validation as stream_val
 from skwfm import _validation as val
 from skwfm._base import BaseWeightedFM
 from skwfm._losses import Huber, Logistic, Loss, Poisson, Softmax, Squared
@@ -367,9 +368,9 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         >>> fm.predict([[1.0, 1.0], [1.0, -1.0]])
         array(['same', 'different'], dtype='<U9')
         """
-        val.check_stream_class_weight(self.class_weight)
+        stream_val.check_stream_class_weight(self.class_weight)
         fitted = self.classes_ if hasattr(self, "factors_") else None
-        classes = val.check_stream_classes(classes, fitted)
+        classes = stream_val.check_stream_classes(classes, fitted)
         return self._partial_fit(X, y, sample_weight, classes)
 
     def decision_function(self, X: Any) -> Array:

@@ -1,6 +1,7 @@
 """All input checks.
 
-`_matrix_validation`, `_file_validation` and `_solver_validation` word the others.
+Those of matrices, files, solvers, sizes and of training that goes on are in modules
+whose names end in ``_validation``.
 
 An error names the parameter or the column and row, shows the value, and says what
 was expected and the way out. Functions ending in ``_error`` return the text; functions
@@ -16,7 +17,7 @@ from warnings import warn
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
@@ -412,109 +413,6 @@ def check_callbacks(callbacks: list[Any] | None) -> list[Any]:
             "tuple (name, callback). Callbacks of scikit-learn go into set_callbacks."
         )
     return callbacks or []
-
-
-def check_stream_solver(solver: Any, online: list[str]) -> None:
-    """Raise when partial_fit cannot take the steps of a solver."""
-    if solver not in ("auto", *online):
-        expected = ", ".join(map(repr, online))
-        raise ValueError(
-            f"solver={solver!r} looks at all rows or at batches, but partial_fit takes "
-            f"a step per row. Set solver to 'auto' or one of {expected}."
-        )
-
-
-def check_solver_state(state: Any) -> Any:
-    """Return what training may go on with; models of an epoch do not have it."""
-    if state is None:
-        raise ValueError(
-            "This model cannot go on training: it is that of an epoch as a callback "
-            "got it, or has lost its solver_state_. Call fit with warm_start=False."
-        )
-    return state
-
-
-def check_same_loss(loss: str, fitted: str) -> None:
-    """Raise when a model shall go on with another loss."""
-    if loss != fitted:
-        raise ValueError(
-            f"The loss is {loss!r}, but the model to go on from has {fitted!r}. Call "
-            "fit with warm_start=False, or clone the estimator, to start anew."
-        )
-
-
-def check_same_factors(n_factors: int, fitted: int) -> None:
-    """Raise when a fitted model shall go on with vectors of another length."""
-    if n_factors != fitted:
-        raise ValueError(
-            f"n_factors={n_factors}, but the model to go on from has {fitted}. Call "
-            "fit with warm_start=False, or clone the estimator, to start anew."
-        )
-
-
-def check_fitted_shapes(
-    factors: npt.NDArray[Any],
-    coef: npt.NDArray[Any],
-    fields: npt.NDArray[Any],
-    n_fields: int,
-    outputs: tuple[int, ...],
-    targets: tuple[int, ...],
-) -> None:
-    """Raise unless fitted arrays fit each other: the core takes them as they are."""
-    n_columns = len(fields)
-    expected = {
-        "factors_": (factors, (n_columns, *outputs, *targets, *factors.shape[-1:])),
-        "coef_": (coef, (*outputs, n_columns)),
-    }
-    for name, (array, shape) in expected.items():
-        if array.shape != shape:
-            raise ValueError(
-                f"{name} has shape {array.shape}, expected {shape} beside the other "
-                "fitted arrays. Set arrays that fit each other, or fit again."
-            )
-    if n_columns and not 0 <= fields.min() <= fields.max() < n_fields:
-        raise ValueError(
-            f"fields_ holds {int(fields.min())} to {int(fields.max())}, expected ids "
-            f"from 0 to n_fields_ - 1, {n_fields - 1}. Set ids that fit, or fit again."
-        )
-
-
-def check_stream_class_weight(class_weight: object) -> None:
-    """Raise for weights that need all rows."""
-    if isinstance(class_weight, str):
-        raise ValueError(
-            f"class_weight={class_weight!r} counts the classes of all rows, which "
-            "partial_fit does not have. Pass a dict, or sample_weight."
-        )
-
-
-def check_stream_classes(classes: Any, fitted: Any) -> Any:
-    """Return the classes of a first call of partial_fit, or check those of another."""
-    if classes is None:
-        if fitted is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        return fitted
-    classes = column_or_1d(classes)
-    check_label_kinds(classes)
-    assert_all_finite(classes, input_name="classes")
-    classes = np.unique(classes)
-    check_two_classes(classes)
-    if fitted is not None and not np.array_equal(classes, fitted):
-        raise ValueError(
-            f"classes={shorten(classes.tolist())}, but {shorten(fitted.tolist())} in "
-            "the calls before. Pass the same, or None."
-        )
-    return classes
-
-
-def warn_stream_stopped(n_rows: int, learning_rate: object) -> None:
-    """Warn that partial_fit left out rows."""
-    warn_user(
-        f"partial_fit stopped before row {n_rows}: its loss or gradient is not finite, "
-        "and the row and those after it were not learned. Look at its target and "
-        f"values, or lower learning_rate={learning_rate!r}.",
-        ConvergenceWarning,
-    )
 
 
 def core_error(solver: str) -> str:

@@ -53,6 +53,7 @@ RULES = {
     "_matrix_validation": _rule("_validation", DATA),
     "_file_validation": _rule("_validation", DATA),
     "_solver_validation": _rule("_validation", DATA),
+    "_stream_validation": _rule("_validation", DATA),
     "_field_map": _rule("_validation _size_validation", DATA),
     "_fields": _rule(
         "_validation _matrix_validation _size_validation _field_map", DATA
@@ -150,12 +151,15 @@ RULES = {
     ),
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
-        "_validation _matrix_validation _solver_validation _callbacks _field_map"
-        " _fields _bags _input _kernels nn _model _device _losses _schedules _solvers"
-        " _optimizers _loop _net _state _stream _training _epoch_tasks _saving",
+        "_validation _matrix_validation _solver_validation _stream_validation"
+        " _callbacks _field_map _fields _bags _input _kernels nn _model _device _losses"
+        " _schedules _solvers _optimizers _loop _net _state _stream _training"
+        " _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
-    "_supervised": _rule("_validation _fields _losses _solvers _base", DATA),
+    "_supervised": _rule(
+        "_validation _stream_validation _fields _losses _solvers _base", DATA
+    ),
     "_estimators": _rule(
         "_validation _field_map _fields _compose _losses _solvers _base _supervised",
         DATA,

@@ -77,13 +77,13 @@ SHAPES: list[tuple[str, Callable[[], Any], str, str]] = [
         "more columns than int32",
         lambda: sp.csr_matrix((24, 2**31)),
         "X has 2147483648 columns, expected at most 2147483647",
-        "2147483648 features",
+        "X has 2147483648 columns, expected at most 2147483647",
     ),
     (
         "more columns than fit in memory",
         lambda: sp.csr_matrix((24, 2**50)),
         "X has 1125899906842624 columns, expected at most",
-        "1125899906842624 features",
+        "X has 1125899906842624 columns, expected at most",
     ),
 ]
 
