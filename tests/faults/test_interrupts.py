@@ -17,7 +17,7 @@ SECONDS = 120
 SIGN = "two epochs\n"
 
 SCRIPT = """
-import json, sys, warnings
+import json, os, sys, warnings
 import numpy as np
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -36,7 +36,7 @@ class Scored:
 class Tell(Callback):
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) == 2:
-            print("two epochs", flush=True)
+            os.write(1, b"two epochs\\n")  # at once: another process may write too
 
 
 def model(cls=WeightedFMRegressor, **params):
