@@ -22,7 +22,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from skwfm._sums import steady_sum
+from skwfm._kernels.sums import steady_sum
 
 __all__ = ["Huber", "Logistic", "Loss", "Poisson", "Softmax", "Squared", "Target"]
 

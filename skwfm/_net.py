@@ -25,13 +25,13 @@ from torch.utils.data import Dataset
 
 from skwfm._bags import to_flat
 from skwfm._dropout import FactorDropout
+from skwfm._kernels.sums import SteadySums, steady_sum
 from skwfm._loop import Keeper, LoopNet
 from skwfm._losses import Target
 from skwfm._model import as_tensor
 from skwfm._schedules import AUTO_SCHEDULE, FINAL_STEP, rate_share
 from skwfm._solver_validation import optimizer_error
 from skwfm._solvers import Solver, param_groups
-from skwfm._sums import SteadySums, steady_sum
 
 __all__ = [
     "BagDataset",

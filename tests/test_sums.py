@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from skwfm._kernels.torch_ops import add_bias
-from skwfm._sums import SteadySums, steady_sum
+from skwfm._kernels.sums import SteadySums, add_bias, steady_sum
 
 
 @pytest.fixture

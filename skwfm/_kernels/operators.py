@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from skwfm._kernels import compiled, core_batches, torch_ops
+from skwfm._kernels.sums import add_bias
 from skwfm._kernels.torch_autograd import first_order
 
 __all__ = ["core_for", "ffm_score", "fm_score"]
@@ -97,7 +98,7 @@ def fm_score(
         offsets, n_fields = offsets[::n_fields], 1
     batch = (indices, offsets, weights, n_fields)
     scores = _FM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse, True)
-    return torch_ops.add_bias(scores, bias)
+    return add_bias(scores, bias)
 
 
 def ffm_score(
@@ -153,7 +154,7 @@ def ffm_score(
         offsets = _add_empty_bags(offsets, n_bags, n_fields)
     batch = (indices, offsets, weights, n_fields)
     scores = _FFM_SCORE(table, linear, *batch, n_outputs, intra_field, sparse, True)
-    return torch_ops.add_bias(scores, bias)
+    return add_bias(scores, bias)
 
 
 def _add_empty_bags(offsets: Tensor, n_bags: int, n_fields: int) -> Tensor:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skwfm._kernels.sums import add_bias
 from skwfm._kernels.torch_autograd import (
     BagSums,
     FieldPairs,
@@ -37,17 +38,7 @@ from skwfm._kernels.torch_autograd import (
     starts,
 )
 
-__all__ = [
-    "add_bias",
-    "bag_sums",
-    "coalesce_flat",
-    "ffm_score",
-    "fm_score",
-    "merge_fields",
-]
-
-# Below twice as many values torch sums in one thread.
-_BIAS_ROWS = 2**14
+__all__ = ["bag_sums", "coalesce_flat", "ffm_score", "fm_score", "merge_fields"]
 
 
 def bag_sums(
@@ -304,29 +295,3 @@ def _add_linear(
     if linear is not None:
         pairs = pairs + bag_sums(linear, indices, row_starts, weights, sparse=sparse)
     return add_bias(pairs, bias)
-
-
-def add_bias(scores: Tensor, bias: Tensor | None) -> Tensor:
-    """Add the bias of each output.
-
-    Its gradient is a sum over all rows. In blocks of rows that is the same to the bit
-    whatever the number of threads.
-
-    Parameters
-    ----------
-    scores : Tensor of shape (n_rows, n_outputs)
-    bias : Tensor of shape (n_outputs,) or None
-
-    Returns
-    -------
-    Tensor of shape (n_rows, n_outputs)
-    """
-    if bias is None:
-        return scores
-    n_rows, n_outputs = scores.shape
-    n_blocks = -(-n_rows // _BIAS_ROWS)
-    if n_blocks > 1:
-        blocks = bias.expand(n_blocks, n_outputs)[:, None]
-        rows = blocks.expand(-1, _BIAS_ROWS, -1).reshape(-1, n_outputs)
-        return scores + rows[:n_rows]
-    return scores + bias

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["SteadySums", "steady_sum"]
+__all__ = ["SteadySums", "add_bias", "steady_sum"]
 
 # Below 32,768 values torch takes one thread; MKL is not asked at all.
 _BLOCK = 2**14
@@ -33,7 +33,7 @@ def steady_sum(values: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from skwfm._sums import steady_sum
+    >>> from skwfm._kernels.sums import steady_sum
     >>> steady_sum(torch.ones(300, 300))
     tensor(90000.)
     """
@@ -43,6 +43,32 @@ def steady_sum(values: Tensor) -> Tensor:
         blocks = flat[:whole].view(-1, _BLOCK).sum(1)
         flat = torch.cat([blocks, flat[whole:].sum(0, keepdim=True)])
     return flat.sum()
+
+
+def add_bias(scores: Tensor, bias: Tensor | None) -> Tensor:
+    """Add the bias of each output.
+
+    Its gradient is a sum over all rows. In blocks of rows that is the same to the bit
+    whatever the number of threads.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n_rows, n_outputs)
+    bias : Tensor of shape (n_outputs,) or None
+
+    Returns
+    -------
+    Tensor of shape (n_rows, n_outputs)
+    """
+    if bias is None:
+        return scores
+    n_rows, n_outputs = scores.shape
+    n_blocks = -(-n_rows // _BLOCK)
+    if n_blocks > 1:
+        blocks = bias.expand(n_blocks, n_outputs)[:, None]
+        rows = blocks.expand(-1, _BLOCK, -1).reshape(-1, n_outputs)
+        return scores + rows[:n_rows]
+    return scores + bias
 
 
 class SteadySums(TorchFunctionMode):
