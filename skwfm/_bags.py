@@ -23,12 +23,11 @@ import scipy.sparse as sp
 
 from skwfm import _validation as val
 from skwfm._fields import FieldCSR, FieldMap, resolve_fields
-from skwfm._kernels.checks import Faults
+from skwfm._kernels.checks import Faults, is_ascending
 from skwfm._matrix_validation import (
     check_csr,
-    check_format,
     check_n_features,
-    matrix_error,
+    checked_matrix,
 )
 
 __all__ = [
@@ -82,7 +81,7 @@ def canonical_csr(X: Any) -> Any:
         Shares the arrays of `X` where they are canonical.
     """
     csr = _as_csr(X)
-    if _is_canonical(csr.indices, csr.indptr):
+    if is_ascending(csr.indices[: csr.indptr[-1]], csr.indptr):
         return csr
     return _summed(csr)
 
@@ -155,15 +154,6 @@ def _as_csr(X: Any) -> Any:
     native = X.dtype.newbyteorder("=")  # scipy takes no other order, and no float16
     taken: Any = X.astype(np.float32 if native == np.float16 else native)
     return sp.csr_matrix(taken)
-
-
-def _is_canonical(indices: Array, indptr: Array) -> bool:
-    """Tell whether the columns of every row strictly increase."""
-    rises = np.diff(indices[: indptr[-1]]) > 0
-    inner = indptr[1:-1]
-    starts = inner[(inner > 0) & (inner < indptr[-1])]
-    rises[starts - 1] = True  # from the last entry of a row to the first of the next
-    return bool(rises.all())
 
 
 def to_flat(
@@ -264,10 +254,7 @@ def to_padded(
     array([[ 1,  2],
            [-1,  0]])
     """
-    X = X if sp.issparse(X) else np.asarray(X)
-    if X.ndim != 2 or X.dtype.kind not in "buif":
-        raise ValueError(matrix_error("X", X))
-    check_format(X)
+    X = checked_matrix(X, "X")
     field_map = resolve_fields(X, fields, interactions="fm")
     X = _as_csr(X)
     check_csr(X)

@@ -37,10 +37,7 @@ from skwfm._labels import keys_of
 from skwfm._matrix_validation import check_format
 from skwfm._pairs import Pair, read_pair, resolve_pairs
 from skwfm._scaling import Normalize, WeightTransform, scaled
-from skwfm._validation import (
-    check_table_shape,
-    growing_limits_error,
-)
+from skwfm._validation import check_table_shape, growing_limits_error
 from skwfm._vocabulary import Limits, Vocabulary
 
 __all__ = ["WeightedMultiLabelEncoder"]

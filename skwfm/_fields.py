@@ -20,7 +20,7 @@ import scipy.sparse as sp
 
 from skwfm import _validation as val
 from skwfm._field_map import FieldMap, IntArray
-from skwfm._matrix_validation import check_format, matrix_error
+from skwfm._matrix_validation import check_format, checked_matrix
 from skwfm._size_validation import check_n_columns
 
 __all__ = ["FieldCSR", "FieldMap", "FieldMapWarning", "hstack", "resolve_fields"]
@@ -271,11 +271,7 @@ def hstack(
 
 def _as_csr(position: int, block: Any) -> Any:
     """Return a block as plain csr_matrix; it may share the block's memory."""
-    matrix: Any = block if sp.issparse(block) else np.asarray(block)
-    if matrix.ndim != 2 or matrix.dtype.kind not in "buif":
-        raise ValueError(matrix_error(f"blocks[{position}]", block))
-    check_format(matrix, f"blocks[{position}]")
-    return sp.csr_matrix(matrix)
+    return sp.csr_matrix(checked_matrix(block, f"blocks[{position}]"))
 
 
 def _joined_fields(

@@ -147,18 +147,15 @@ class FieldInput(BaseEstimator):
         known = {"fields": X.field_map} if isinstance(X, FieldCSR) else {}
         indptr, indices = arrays
         out = type(X)((X.data, indices, indptr), shape=X.shape, **known)
-        faults = find_faults(out, self._n_threads())
-        if faults is not None and faults & Faults.BROKEN:
-            check_format(X)  # which shows the columns as they are
-        return out, faults
+        return out, self._check_format(out, given=X)
 
-    def _check_format(self, X: Any) -> Faults | None:
-        """Refuse a broken matrix; return what else is the matter with it."""
+    def _check_format(self, X: Any, given: Any = None) -> Faults | None:
+        """Refuse a broken matrix in terms of the one given; return its other faults."""
         if getattr(X, "format", None) == "csr":
             check_n_columns(X.shape[1])
         faults = find_faults(X, self._n_threads())
         if faults is None or faults & Faults.BROKEN:
-            check_format(X)
+            check_format(X if given is None else given)
         return faults
 
     def _canonical(self, X: Any, faults: Faults | None = None) -> Any:
@@ -251,7 +248,8 @@ def _holds_integers(X: Any) -> bool:
 def _stretches(X: Any, n_rows: int, n_entries: int) -> Iterator[slice]:
     """Cut rows in stretches of so many rows and entries, but never a row."""
     start, end = 0, X.shape[0]
-    indptr = getattr(X, "indptr", X.shape[1] * np.arange(end + 1))
+    is_csr = hasattr(X, "indptr")
+    indptr = X.indptr if is_csr else X.shape[1] * np.arange(end + 1)
     while start < end:
         fits = np.searchsorted(indptr, indptr[start] + n_entries, side="right")
         stop = min(max(int(fits) - 1, start + 1), start + n_rows, end)

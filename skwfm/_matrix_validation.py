@@ -20,18 +20,22 @@ __all__ = [
     "check_fitted_shapes",
     "check_format",
     "check_n_features",
-    "matrix_error",
+    "checked_matrix",
 ]
 
 
-def matrix_error(name: str, value: Any) -> str:
-    """Word the error for what is not a 2-D matrix of real numbers."""
-    shape = getattr(value, "shape", None)
-    got = shorten(value) if shape is None else f"shape {shape} of {value.dtype}"
-    return (
-        f"{name}: got {type(value).__name__} with {got}, expected a FieldCSR, a sparse "
-        "matrix or a 2-D array of numbers."
-    )
+def checked_matrix(value: Any, name: str) -> Any:
+    """Return a sparse matrix as it is, anything else as an array; 2-D, real numbers."""
+    matrix: Any = value if sp.issparse(value) else np.asarray(value)
+    if matrix.ndim != 2 or matrix.dtype.kind not in "buif":
+        shape = getattr(value, "shape", None)
+        got = shorten(value) if shape is None else f"shape {shape} of {value.dtype}"
+        raise ValueError(
+            f"{name}: got {type(value).__name__} with {got}, expected a FieldCSR, a "
+            "sparse matrix or a 2-D array of numbers."
+        )
+    check_format(matrix, name)
+    return matrix
 
 
 def check_csr(

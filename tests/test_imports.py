@@ -118,15 +118,14 @@ RULES = {
     "_model": _rule("_kernels nn", TENSORS),
     # Training.
     "_device": _rule("_validation", "numpy scipy torch"),
-    "_sums": _rule("", "torch"),
-    "_losses": _rule("_validation _sums", "numpy scipy torch"),
+    "_losses": _rule("_validation _kernels", "numpy scipy torch"),
     "_schedules": _rule("", "numpy"),
     "_dropout": _rule("", "torch"),
     "_solvers": _rule("_validation _kernels _losses", "numpy scipy torch"),
     "_optimizers": _rule("_solver_validation _solvers", "torch"),
     "_loop": _rule("_validation", f"{TENSORS} skorch"),
     "_net": _rule(
-        "_solver_validation _bags _model _sums _losses _schedules _dropout _solvers"
+        "_solver_validation _bags _kernels _model _losses _schedules _dropout _solvers"
         " _device _loop",
         f"{TENSORS} skorch",
     ),
