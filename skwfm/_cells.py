@@ -209,11 +209,15 @@ def _with_lists(
     column: Column, bags: list[Any], arrays: set[type], first_row: int
 ) -> list[Any]:
     """Return the bags with lists in place of arrays."""
+    out = []
     for row, bag in enumerate(bags):
-        if type(bag) in arrays and np.ndim(bag) == 0:  # text would become its letters
-            expected = "a list, set, dict or 1-D array of labels"
-            column.fail(first_row + row, expected, TypeError)
-    return [array_values(bag) if type(bag) in arrays else bag for bag in bags]
+        if type(bag) in arrays:
+            if np.ndim(bag) == 0:  # text would become its letters
+                expected = "a list, set, dict or 1-D array of labels"
+                column.fail(first_row + row, expected, TypeError)
+            bag = array_values(bag)
+        out.append(bag)
+    return out
 
 
 class _Chunk:
