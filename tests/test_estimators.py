@@ -311,7 +311,7 @@ def test_random_state_alone_decides(estimator_class):
 def global_state():
     """Return what belongs to the whole process."""
     return {
-        "numpy": str(np.random.get_state()),
+        "numpy": [part.tolist() for part in map(np.asarray, np.random.get_state())],
         "random": random.getstate(),
         "torch": torch.get_rng_state().tolist(),
         "threads": torch.get_num_threads(),

@@ -3,21 +3,15 @@
 import re
 from pathlib import Path
 
+import fitted_kinds
 import numpy as np
-import pandas as pd
 import pytest
-from sklearn.pipeline import make_pipeline
+from fitted_kinds import FM, FRAME, X, Y, outputs
 from sklearn.preprocessing import OneHotEncoder
 
 from skwfm import (
-    DateEncoder,
     FieldCSR,
     FieldTransformer,
-    HistoryEncoder,
-    SplineEncoder,
-    WeightedFFMClassifier,
-    WeightedFFMRegressor,
-    WeightedFMClassifier,
     WeightedFMRegressor,
     WeightedMultiLabelEncoder,
     hstack,
@@ -28,91 +22,25 @@ io = pytest.importorskip("skops.io", reason="skops is not installed")
 DOCS = Path(__file__).parents[1] / "docs" / "api" / "persistence.md"
 DOCUMENTED = re.findall(r'^\.\.\.     "(.+)",$', DOCS.read_text(), re.MULTILINE)
 
-N_ROWS = 30
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(N_ROWS, 3))
-Y = RNG.normal(size=N_ROWS)
-TWO = np.resize(["no", "yes"], N_ROWS)
-THREE = np.resize([5, -9, 7], N_ROWS)
-FRAME = pd.DataFrame(
-    {
-        "user": RNG.choice(["ann", "bob", "eve"], N_ROWS),
-        "film": RNG.choice(["Alien", "Heat", "M"], N_ROWS),
-        "genres": [[("Drama", 1.0), ("War", 0.5)][: i % 3] for i in range(N_ROWS)],
-        "year": RNG.integers(1930, 2020, N_ROWS).astype(float),
-        "seen": pd.date_range("2020-01-01", periods=N_ROWS, freq="9D"),
-    }
-)
-FM = {"n_factors": 2, "max_iter": 2, "random_state": 0}
 # Keys of a dict that skops would make one: of 1, "1", True and b"1".
 MIXED = np.empty((8, 1), dtype=object)
 MIXED[:, 0] = ["1", 1, True, 1.5, b"1", None, "\ud800", np.datetime64("2020-01-01")]
 
 
-def labels(column, **parameters):
-    return WeightedMultiLabelEncoder(**parameters).fit(FRAME[[column]]), FRAME[[column]]
+def stream():
+    return WeightedFMRegressor(**FM).partial_fit(FRAME, Y), FRAME
 
 
-def transformer(**more):
-    blocks = [
-        ("tags", WeightedMultiLabelEncoder(handle_unknown="error"), ["genres"]),
-        ("history", HistoryEncoder(max_items=2), ["user", "film"]),
-        ("years", SplineEncoder(4, 3), ["year"]),
-        ("seen", DateEncoder(["month", "weekday"], split_fields=True), ["seen"]),
-        ("user", more.get("user", "passthrough"), more.get("columns", ["year"])),
-    ]
-    return FieldTransformer(blocks).fit(FRAME), FRAME
+def transformer_of_others():
+    parts = [("user", OneHotEncoder(), ["user"])]
+    return FieldTransformer(parts).fit(FRAME), FRAME
 
 
-def with_map():
-    rows = hstack([X[:, :2], np.abs(X[:, 2:])])
-    return WeightedFFMRegressor(**FM, solver="adagrad").fit(rows, Y), rows
-
-
-def hashed():
-    encoder = WeightedMultiLabelEncoder(categories="hash", n_hash_features=32)
-    rows = FRAME[["user", "film"]]
-    return make_pipeline(encoder, WeightedFFMRegressor(**FM)).fit(rows, Y), rows
-
-
-KINDS = {
-    "FM regressor": lambda: (WeightedFMRegressor(**FM).fit(X, Y), X),
-    "FM classifier": lambda: (WeightedFMClassifier(**FM).fit(X, TWO), X),
-    "FFM regressor": with_map,
-    "FFM classifier": lambda: (WeightedFFMClassifier(**FM).fit(X, THREE), X),
-    "frame": lambda: (WeightedFFMClassifier(**FM).fit(FRAME, TWO), FRAME),
-    "stream": lambda: (WeightedFMRegressor(**FM).partial_fit(FRAME, Y), FRAME),
-    "labels": lambda: labels("genres", normalize="l1"),
-    "rare labels": lambda: labels("user", min_frequency=12, handle_unknown="error"),
-    "mixed labels": lambda: (WeightedMultiLabelEncoder().fit(MIXED), MIXED),
-    "numbers as labels": lambda: labels("year"),
-    "splines": lambda: (SplineEncoder(degree=0).fit(X), X),
-    "constant column": lambda: (SplineEncoder().fit(X[:1]), X),
-    "dates": lambda: (DateEncoder().fit(FRAME[["seen"]]), FRAME[["seen"]]),
-    "history": lambda: (
-        HistoryEncoder(max_items=None).fit(FRAME[["user", "film"]]),
-        FRAME[["user", "film"]],
-    ),
-    "transformer": transformer,
-    "transformer of others": lambda: transformer(
-        user=OneHotEncoder(), columns=["user"]
-    ),
-    "pipeline": lambda: (
-        make_pipeline(FieldTransformer(), WeightedFMRegressor(**FM)).fit(FRAME, Y),
-        FRAME,
-    ),
-    "hashed": hashed,
+KINDS = fitted_kinds.KINDS | {
+    "labels of one text": lambda: (WeightedMultiLabelEncoder().fit(MIXED), MIXED),
+    "stream": stream,
+    "transformer of others": transformer_of_others,
 }
-
-
-def outputs(model, rows):
-    """Return everything that a model says about rows."""
-    if hasattr(model, "transform"):
-        encoded = model.transform(rows)
-        names = np.array(encoded.field_names), model.get_feature_names_out()
-        return [encoded.toarray(), encoded.fields, *names]
-    methods = ("predict", "predict_proba")
-    return [getattr(model, name)(rows) for name in methods if hasattr(model, name)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
