@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from skwfm import (
     FieldTransformer,
     WeightedFFMClassifier,
+    WeightedFFMRegressor,
     WeightedFMClassifier,
     WeightedFMRegressor,
 )
@@ -139,6 +140,23 @@ def test_many_fields_have_no_numbers():
     assert ins.FieldInteractionDisplay.from_estimator(fm).text_ is None
     again = ins.FieldInteractionDisplay.from_estimator(fm, values_format=".1f")
     assert again.text_[5, 2].get_text() == f"{again.strengths[5, 2]:.1f}"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("make", [WeightedFMRegressor, WeightedFFMRegressor])
+def test_a_model_of_one_field(make, inside):
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    model = make(2, fields=[3], max_iter=2, intra_field=inside).fit(X, X[:, 0])
+    explained = ins.explain(model, X, label_pairs=True)
+    np.testing.assert_allclose(explained.scores(), model.predict(X))
+    assert len(explained.to_frame()) == 50 * (7 if inside else 4)
+    assert len(ins.top_interactions(model)) == (3 if inside else 0)
+    for display in (
+        ins.FieldInteractionDisplay.from_estimator(model, X),
+        ins.EmbeddingDisplay.from_estimator(model, "field0"),
+        ins.ContributionDisplay.from_estimator(model, X),
+    ):
+        display.figure_.canvas.draw()
 
 
 def test_interactions_of_one_field():
