@@ -533,7 +533,7 @@ class WeightedFFMRegressor(WeightedRegressor):
     >>> user, item = rng.integers(3, size=200), rng.integers(4, size=200)
     >>> X = FieldCSR(np.hstack([np.eye(3)[user], np.eye(4)[item]]), fields=[3, 4])
     >>> y = user * item
-    >>> ffm = WeightedFFMRegressor(l2_factors=0.1, random_state=0).fit(X, y)
+    >>> ffm = WeightedFFMRegressor(l2_factors=1, random_state=0).fit(X, y)
     >>> ffm.factors_.shape
     (7, 2, 8)
     >>> round(ffm.score(X, y), 2)
