@@ -333,7 +333,8 @@ def hstack(
     Raises
     ------
     ValueError
-        If there is no block, a block is not 2-D, or the numbers of rows differ.
+        If there is no block, a block is not 2-D or holds no numbers, the numbers of
+        rows differ, or `field_names` are not one different name per field.
 
     See Also
     --------
