@@ -161,6 +161,12 @@ def test_exceptions_are_in_use():
         assert set(exceptions) <= {code for code, _ in errors}
 
 
+def test_examples_are_compared_to_the_letter(pytestconfig):
+    """With NUMBER, 0. passes for 1.: it compares to the last digit that is shown."""
+    flags = pytestconfig.getini("doctest_optionflags")
+    assert "NUMBER" not in flags
+
+
 def test_examples_of_pages_are_collected(pytestconfig):
     assert {"skwfm", "README.md", "docs"} <= set(pytestconfig.getini("testpaths"))
     assert pytestconfig.getoption("doctestmodules")
