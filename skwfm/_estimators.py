@@ -33,8 +33,7 @@ class WeightedFMRegressor(WeightedRegressor):
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
-        a field, and each column of a plain sparse matrix
-        too, with a `FieldMapWarning`.
+        a field, and each column of a plain sparse matrix too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
     solver : str or subclass of torch.optim.Optimizer, default="auto"
@@ -207,8 +206,7 @@ class WeightedFMClassifier(WeightedClassifier):
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
-        a field, and each column of a plain sparse matrix
-        too, with a `FieldMapWarning`.
+        a field, and each column of a plain sparse matrix too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
     solver : str or subclass of torch.optim.Optimizer, default="auto"
