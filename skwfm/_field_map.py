@@ -36,6 +36,11 @@ class FieldMap:
     names : tuple of str, length n_fields
         One name per field. A field may own no column (after a column selection).
 
+    Raises
+    ------
+    ValueError
+        If `ids` are no one-dimensional array of whole numbers in ``[0, n_fields)``.
+
     See Also
     --------
     FieldCSR : A sparse matrix that carries a field map.
@@ -54,11 +59,13 @@ class FieldMap:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Freeze a private copy of the ids."""
-        ids = np.array(self.ids, dtype=np.int32)
+        """Check the ids and freeze a private copy of them."""
+        given, names = np.asarray(self.ids), tuple(self.names)
+        val.check_map_ids(given, len(names))
+        ids = np.array(given, dtype=np.int32)
         ids.setflags(write=False)
         object.__setattr__(self, "ids", ids)
-        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "names", names)
 
     @property
     def n_fields(self) -> int:
