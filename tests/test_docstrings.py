@@ -147,6 +147,7 @@ def test_names_are_found_wherever_they_are_public():
         "skwfm.SplineEncoder.transform",  # wrapped by scikit-learn
         "skwfm.nn.SparseAdagrad.step",
         "skwfm.datasets.load_ffm_file",
+        "skwfm.inspection.explain",
     } <= set(PUBLIC)
     assert "skwfm.FieldCSR.tocoo" not in PUBLIC  # scipy's
     assert "skwfm.WeightedFMRegressor.set_fit_request" not in PUBLIC  # scikit-learn's
