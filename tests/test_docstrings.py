@@ -5,6 +5,8 @@ methods and properties that this package defines: what scikit-learn, scipy and t
 bring is documented there.
 """
 
+import ast
+import builtins
 import doctest
 import functools
 import importlib
@@ -120,7 +122,25 @@ def example_faults(item: Public) -> list[str]:
     if test is None:
         return ["no example that a doctest of its module collects"]
     skipped = [x.source for x in test.examples if x.options.get(doctest.SKIP)]
-    return [f"skipped: {source}" for source in skipped]
+    return [
+        *[f"skipped: {source}" for source in skipped],
+        *[f"not imported: {name}" for name in sorted(borrowed_names(test))],
+    ]
+
+
+def borrowed_names(test: doctest.DocTest) -> set[str]:
+    """Return what an example takes from its module: a reader's session lacks it."""
+    nodes = list(ast.walk(ast.parse("".join(x.source for x in test.examples))))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    used = {name.id for name in names if isinstance(name.ctx, ast.Load)}
+    made = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            made |= {x.asname or x.name.partition(".")[0] for x in node.names}
+        elif isinstance(node, ast.ExceptHandler | ast.FunctionDef | ast.ClassDef):
+            made.add(node.name)
+    return used - made - set(vars(builtins))
 
 
 PUBLIC = public_names()
@@ -266,8 +286,14 @@ def test_example_that_nobody_collects_is_found():
     assert "no example" in fault
 
 
-def test_skipped_example_is_found(monkeypatch):
-    text = ">>> f()  # doctest: +SKIP\n"
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (">>> 1 + 1  # doctest: +SKIP\n", "skipped: 1 + 1  # doctest: +SKIP\n"),
+        (">>> import numpy\n>>> x = np.ones(2)\n>>> x\n", "not imported: np"),
+    ],
+)
+def test_example_that_cannot_be_copied_is_found(text, fault, monkeypatch):
     test = doctest.DocTestParser().get_doctest(text, {}, "f", None, None)
     monkeypatch.setitem(globals(), "collected", lambda module: {test.name: test})
-    assert example_faults(Public("f", good, "f")) == [f"skipped: {text[4:]}"]
+    assert example_faults(Public("f", good, "f")) == [fault]
