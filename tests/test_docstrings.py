@@ -194,6 +194,12 @@ def test_examples_of_pages_are_collected(pytestconfig):
     assert pytestconfig.getoption("doctestglob") == ["*.md"]
 
 
+def test_figures_are_closed_after_every_test_and_example(request, pytestconfig):
+    """Those of tests/conftest.py would not be known to the examples of skwfm."""
+    assert "no_open_figures" in request.fixturenames
+    assert "no_open_figures" in (pytestconfig.rootpath / "conftest.py").read_text()
+
+
 # The checks above must be able to fail.
 
 
