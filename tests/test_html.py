@@ -58,5 +58,4 @@ def test_the_text_display_has_no_html(model):
 def test_link_to_the_documentation(name):
     make = getattr(skwfm, name)
     instance = make() if name != "FieldTransformer" else make(None)
-    page = "encoders" if name.endswith(("Encoder", "Transformer")) else "estimators"
-    assert instance._get_doc_link().endswith(f"/api/{page}.html#skwfm.{name}")
+    assert instance._get_doc_link().endswith(f"/api/generated/skwfm.{name}.html")
