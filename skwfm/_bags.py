@@ -237,6 +237,11 @@ def to_padded(
     ValueError
         If `fields` does not fit, or an entry of `X` is out of range or not finite.
 
+    Warns
+    -----
+    FieldMapWarning
+        If every column of a plain sparse matrix is taken as a field.
+
     See Also
     --------
     from_padded : The way back.

@@ -211,7 +211,7 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
             Target.
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0; a weight of 2 equals the row twice, 0 its absence.
-        eval_set : tuple (X, y), optional
+        eval_set : tuple of (X, y), optional
             Rows to stop by, instead of a random part of `X`. With
             ``early_stopping=False`` their loss is recorded only.
 
@@ -222,9 +222,32 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
 
         Raises
         ------
-        ValueError
-            If the input is not finite, has the wrong shape, or the fields of its
-            columns are not known.
+        TypeError, ValueError
+            If `X`, `y` or `sample_weight` cannot be read, is not finite or has the
+            wrong shape, the fields of the columns are not known, or a parameter is not
+            valid.
+        MemoryError
+            If the factors are too many for the memory.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training diverges or is interrupted; the last good epoch is kept.
+        FieldMapWarning
+            If every column of a plain sparse matrix is taken as a field.
+
+        Examples
+        --------
+        A weight of 2 is the row twice, and a weight of 0 its absence:
+
+        >>> from skwfm import WeightedFMRegressor
+        >>> X, y = [[1.0, 2.0], [3.0, 5.0], [4.0, 1.0]], [1.0, 2.0, 4.0]
+        >>> weighted = WeightedFMRegressor(random_state=0)
+        >>> weighted = weighted.fit(X, y, sample_weight=[2, 1, 0])
+        >>> repeated = WeightedFMRegressor(random_state=0)
+        >>> repeated = repeated.fit([X[0], X[0], X[1]], [1.0, 1.0, 2.0])
+        >>> bool((weighted.predict(X) == repeated.predict(X)).all())
+        True
         """
         if self.warm_start and hasattr(self, "factors_"):
             with self._unchanged_on_error():
@@ -414,7 +437,25 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
 
     @property
     def module_(self) -> FactorModule:
-        """The torch module of the fitted arrays, on the CPU, sharing their memory."""
+        """The torch module of the fitted arrays, on the CPU, sharing their memory.
+
+        A `WeightedFM` or `WeightedFFM` of `skwfm.nn`. It is made anew at each access.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skwfm import FieldCSR, WeightedFMRegressor, to_padded
+        >>> X = FieldCSR([[1, 0, 2], [0, 1, 1], [1, 1, 0], [1, 0, 0]], fields=[2, 1])
+        >>> fm = WeightedFMRegressor(random_state=0).fit(X, [3.0, 2.0, 2.0, 1.0])
+        >>> scores = fm.module_(*map(torch.from_numpy, to_padded(X)))
+        >>> bool((abs(scores.detach().numpy() - fm.predict(X)) < 1e-5).all())
+        True
+        """
         check_is_fitted(self, "factors_")
         layout = self._layout(self.factors_.shape[-1])
         return layout.build(*self._parameters())
@@ -433,10 +474,26 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
             If a parameter is something that a file cannot hold, such as callbacks.
         OSError
             If the file cannot be written.
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
 
         See Also
         --------
         skwfm.save : The same for encoders and pipelines.
+        skwfm.load : The way back.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import skwfm
+        >>> from pathlib import Path
+        >>> X, y = [[1.0, 2.0], [3.0, 5.0], [4.0, 1.0]], [1.0, 2.0, 4.0]
+        >>> fm = skwfm.WeightedFMRegressor(random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fm.save(Path(folder, "ratings.skwfm"))
+        ...     restored = skwfm.load(Path(folder, "ratings.skwfm"))
+        >>> bool((restored.predict(X) == fm.predict(X)).all())
+        True
         """
         check_is_fitted(self, "factors_")
         save_model(self, path)

@@ -211,12 +211,29 @@ class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
         Returns
         -------
         FieldCSR of shape (n_samples, n_features_out)
+            Of `dtype_`, with sorted indices and without duplicates.
 
         Raises
         ------
         ValueError
             If a transformer of several columns does not tell its feature names, gives
             something that is not a number, or there is no default for a column.
+        TypeError, ValueError
+            What a transformer raises, such as that it cannot read a cell.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skwfm import FieldTransformer
+        >>> films = pd.DataFrame(
+        ...     {"user": ["ann", "bob"], "genres": [["War"], ["Drama", "War"]]}
+        ... )
+        >>> X = FieldTransformer().fit_transform(films)
+        >>> X.toarray().round(2)
+        array([[0.  , 1.  , 1.  , 0.  ],
+               [0.71, 0.71, 0.  , 1.  ]], dtype=float32)
+        >>> X.fields, X.field_names
+        (array([0, 0, 1, 1], dtype=int32), ('genres', 'user'))
         """
         X = _checked_table(X)
         given = self.transformers
@@ -252,6 +269,26 @@ class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
         Returns
         -------
         FieldCSR of shape (n_samples, n_features_out)
+            Of `dtype_`, with sorted indices and without duplicates.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        TypeError, ValueError
+            If a column is missing, or what a transformer raises.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skwfm import FieldTransformer
+        >>> films = pd.DataFrame(
+        ...     {"user": ["ann", "bob"], "genres": [["War"], ["Drama", "War"]]}
+        ... )
+        >>> transformer = FieldTransformer().fit(films)
+        >>> new = pd.DataFrame({"genres": [["War", "Western"]], "user": ["eve"]})
+        >>> transformer.transform(new).toarray()
+        array([[0., 1., 0., 0.]], dtype=float32)
         """
         check_is_fitted(self)
         X = _checked_table(X, ensure_min_samples=0)
@@ -280,6 +317,7 @@ class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
         Returns
         -------
         self
+            This transformer, with the columns of the new labels.
 
         Raises
         ------
@@ -382,6 +420,20 @@ class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
         Returns
         -------
         self
+            This transformer.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skwfm import FieldTransformer
+        >>> days = pd.DataFrame({"day": ["Mon", "Tue"]})
+        >>> transformer = FieldTransformer().set_output(transform="pandas")
+        >>> transformer.fit_transform(days)
+        Traceback (most recent call last):
+        ...
+        ValueError: The transformer outputs a scipy sparse matrix. ...
+        >>> transformer.set_output(transform="default").fit_transform(days).shape
+        (2, 2)
         """
         if self.transformers is not None:
             super().set_output(transform=transform)
@@ -395,11 +447,30 @@ class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Names of the input columns; by default those seen in `fit`.
+            Names of the input columns, which must be those seen in `fit`.
 
         Returns
         -------
         array of object, shape (n_features_out,)
+            In the order of the columns.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        ValueError
+            If `input_features` are other names than those of `fit`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skwfm import FieldTransformer
+        >>> films = pd.DataFrame({"user": ["ann", "bob"], "film": ["Heat", "M"]})
+        >>> FieldTransformer().fit(films).get_feature_names_out()[:3].tolist()
+        ['categories__user=ann', 'categories__user=bob', 'categories__film=Heat']
+        >>> short = FieldTransformer(verbose_feature_names_out=False)
+        >>> short.fit(films).get_feature_names_out().tolist()
+        ['user=ann', 'user=bob', 'film=Heat', 'film=M']
         """
         names: npt.NDArray[Any] = super().get_feature_names_out(input_features)
         places = places_of(list(self.output_indices_.values()))
@@ -413,6 +484,19 @@ class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
         Returns
         -------
         MetadataRouter
+            Which method of which transformer gets what.
+
+        Examples
+        --------
+        >>> from sklearn import config_context
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> from skwfm import FieldTransformer
+        >>> with config_context(enable_metadata_routing=True):
+        ...     scaler = StandardScaler().set_fit_request(sample_weight=True)
+        ...     transformer = FieldTransformer([("scaled", scaler, ["price"])])
+        ...     routing = transformer.get_metadata_routing()
+        ...     routing.consumes("fit", ["sample_weight", "groups"])
+        {'sample_weight'}
         """
         return ColumnTransformer.get_metadata_routing(self._resolved())
 
@@ -509,14 +593,21 @@ def make_field_transformer(
 
     Parameters
     ----------
-    *transformers : (transformer, columns)
+    *transformers : tuple of (transformer, columns)
         Without any, they are chosen from the dtypes in `fit`.
-    remainder, n_jobs, verbose, verbose_feature_names_out
-        See `FieldTransformer`.
+    remainder : {"drop", "passthrough"} or estimator, default="drop"
+        What to do with columns that no transformer takes.
+    n_jobs : int or None, default=None
+        Number of transformers that run at the same time.
+    verbose : bool, default=False
+        Print the time each transformer takes to fit.
+    verbose_feature_names_out : bool, str or callable, default=True
+        Whether, or how, feature names start with the transformer's name.
 
     Returns
     -------
     FieldTransformer
+        Not fitted.
 
     See Also
     --------

@@ -168,12 +168,21 @@ class DateEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator):
         Returns
         -------
         self
+            The fitted encoder.
 
         Raises
         ------
         TypeError, ValueError
-            If a cell is not a date (the message names its column and row), or a
-            parameter is not valid.
+            If a cell is not a date (the message names its column and row), there is no
+            row or column, or a parameter is not valid.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwfm import DateEncoder
+        >>> days = np.array([["2019-12-31"], ["2020-01-07"]], dtype="datetime64[D]")
+        >>> DateEncoder().fit(days).categories_
+        [{'year': array([2019, 2020]), 'month': array([ 1, 12]), 'weekday': array([1])}]
         """
         self._validate_params()
         unknown = [part for part in self.parts if part not in _PARTS]
@@ -204,8 +213,22 @@ class DateEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
         TypeError, ValueError
             If a cell is not a date, or the columns are not those of `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwfm import DateEncoder
+        >>> days = np.array([["2019-12-31"], ["2020-01-07"]], dtype="datetime64[D]")
+        >>> encoder = DateEncoder(["year", "month"], split_fields=True).fit(days)
+        >>> encoder.get_feature_names_out().tolist()
+        ['x0_year=2019', 'x0_year=2020', 'x0_month=1', 'x0_month=12']
+        >>> X = encoder.transform(np.array([["2021-01-05"]], dtype="datetime64[D]"))
+        >>> X.toarray(), X.fields
+        (array([[0., 0., 1., 0.]], dtype=float32), array([0, 0, 1, 1], dtype=int32))
         """
         check_is_fitted(self)
         blocks = [
@@ -231,6 +254,20 @@ class DateEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator):
         Returns
         -------
         array of object, shape (n_features_out,)
+            In the order of the columns.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        ValueError
+            If there are not as many names as input columns, or `fit` saw others.
+
+        Examples
+        --------
+        >>> from skwfm import DateEncoder
+        >>> DateEncoder().fit([[0], [86_400]]).get_feature_names_out(["seen"]).tolist()
+        ['seen_year=1970', 'seen_month=1', 'seen_weekday=Thu', 'seen_weekday=Fri']
         """
         check_is_fitted(self)
         columns = _check_feature_names_in(self, input_features)

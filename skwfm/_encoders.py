@@ -239,12 +239,21 @@ class WeightedMultiLabelEncoder(
         Returns
         -------
         self
+            The fitted encoder.
 
         Raises
         ------
         TypeError, ValueError
             If a cell cannot be read (the message names its column and row), there is
             no row or column, or a parameter is not valid.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedMultiLabelEncoder
+        >>> cells = [["War"], ["Drama", "War"], ["Biopic"], ["Drama"]]
+        >>> encoder = WeightedMultiLabelEncoder(min_frequency=2).fit(cells)
+        >>> encoder.categories_, encoder.infrequent_categories_
+        ([array(['Drama', 'War'], dtype=object)], [array(['Biopic'], dtype=object)])
         """
         self._fit(X)
         return self
@@ -266,6 +275,7 @@ class WeightedMultiLabelEncoder(
         Returns
         -------
         self
+            The encoder, with the columns of the new labels.
 
         Raises
         ------
@@ -310,6 +320,20 @@ class WeightedMultiLabelEncoder(
         Returns
         -------
         FieldCSR of shape (n_samples, n_features_out)
+            With sorted indices, without duplicates or stored zeros.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`, and for a parameter in `fit_params`.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedMultiLabelEncoder
+        >>> encoder = WeightedMultiLabelEncoder(normalize="l1")
+        >>> encoder.fit_transform([{"Drama": 3, "War": 1}, ["War", "Drama"]]).toarray()
+        array([[0.75, 0.25],
+               [0.5 , 0.5 ]], dtype=float32)
         """
         if fit_params:
             raise TypeError(f"fit got unexpected parameters: {sorted(fit_params)}.")
@@ -330,9 +354,24 @@ class WeightedMultiLabelEncoder(
 
         Raises
         ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
         TypeError, ValueError
             If a cell cannot be read, the columns are not those of `fit`, or a label
             is unknown and ``handle_unknown="error"``.
+
+        See Also
+        --------
+        inverse_transform : The way back.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedMultiLabelEncoder
+        >>> encoder = WeightedMultiLabelEncoder().fit(["Drama:1|War:3", "Comedy:2"])
+        >>> encoder.transform(["War:0.5|Drama:2", "Western:1", None]).toarray()
+        array([[0. , 2. , 0.5],
+               [0. , 0. , 0. ],
+               [0. , 0. , 0. ]], dtype=float32)
         """
         check_is_fitted(self)
         table = validate_data(self, as_table(X), reset=False, skip_check_array=True)
@@ -360,6 +399,26 @@ class WeightedMultiLabelEncoder(
             For every field a list of the rows, each a list of (label, weight).
             The label of the infrequent bucket is ``"<infrequent>"``, that of a column
             of hashed labels ``"<hash 17>"``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        TypeError, ValueError
+            If `X` does not hold finite numbers, or has another number of columns than
+            `transform` returns.
+
+        See Also
+        --------
+        transform : The way there.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedMultiLabelEncoder
+        >>> encoder = WeightedMultiLabelEncoder()
+        >>> X = encoder.fit_transform([["War", "Drama"], {"War": 0.5}, None])
+        >>> encoder.inverse_transform(X)
+        [[[('Drama', 1.0), ('War', 1.0)], [('War', 0.5)], []]]
         """
         check_is_fitted(self)
         check_format(X)
@@ -391,6 +450,21 @@ class WeightedMultiLabelEncoder(
         Returns
         -------
         array of object, shape (n_features_out,)
+            In the order of the columns.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        ValueError
+            If there are not as many names as input columns, or `fit` saw others.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedMultiLabelEncoder
+        >>> encoder = WeightedMultiLabelEncoder().fit([["Drama", "War"], [1999]])
+        >>> encoder.get_feature_names_out(["tags"])
+        array(['tags=1999', 'tags=Drama', 'tags=War'], dtype=object)
         """
         check_is_fitted(self)
         inputs = _check_feature_names_in(self, input_features)

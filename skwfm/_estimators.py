@@ -33,8 +33,7 @@ class WeightedFMRegressor(WeightedRegressor):
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
-        a field, and each column of a plain sparse matrix
-        too, with a `FieldMapWarning`.
+        a field, and each column of a plain sparse matrix too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
     solver : str or subclass of torch.optim.Optimizer, default="auto"
@@ -211,8 +210,7 @@ class WeightedFMClassifier(WeightedClassifier):
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
-        a field, and each column of a plain sparse matrix
-        too, with a `FieldMapWarning`.
+        a field, and each column of a plain sparse matrix too, with a `FieldMapWarning`.
     intra_field : bool, default=False
         Also count pairs of labels inside one field.
     solver : str or subclass of torch.optim.Optimizer, default="auto"
@@ -545,7 +543,7 @@ class WeightedFFMRegressor(WeightedRegressor):
     >>> user, item = rng.integers(3, size=200), rng.integers(4, size=200)
     >>> X = FieldCSR(np.hstack([np.eye(3)[user], np.eye(4)[item]]), fields=[3, 4])
     >>> y = user * item
-    >>> ffm = WeightedFFMRegressor(l2_factors=0.1, random_state=0).fit(X, y)
+    >>> ffm = WeightedFFMRegressor(l2_factors=1, random_state=0).fit(X, y)
     >>> ffm.factors_.shape
     (7, 2, 8)
     >>> round(ffm.score(X, y), 2)

@@ -76,8 +76,8 @@ class FFMColumns:
     Raises
     ------
     ValueError
-        If an id is negative or above 2147483647, two columns have the same ids, or
-        the lengths differ.
+        If an id is no whole number, negative or above 2147483647, two columns have the
+        same ids, or the lengths differ.
 
     See Also
     --------
@@ -118,12 +118,27 @@ class FFMColumns:
 
     @property
     def n_columns(self) -> int:
-        """Number of columns."""
+        """Number of columns.
+
+        Examples
+        --------
+        >>> from skwfm.datasets import FFMColumns
+        >>> FFMColumns(fields=[0, 0, 7], features=[3, 5, 3]).n_columns
+        3
+        """
         return len(self.fields)
 
     @property
     def field_map(self) -> FieldMap:
-        """The field of every column, numbered from 0, with its id as the name."""
+        """The field of every column, numbered from 0, with its id as the name.
+
+        Examples
+        --------
+        >>> from skwfm.datasets import FFMColumns
+        >>> columns = FFMColumns(fields=[7, 0, 7], features=[3, 3, 5])
+        >>> columns.field_map.ids, columns.field_map.names
+        (array([1, 0, 1], dtype=int32), ('0', '7'))
+        """
         ids, fields = np.asarray(self.field_ids), self.fields
         seen = np.flatnonzero(fields >= 0)
         if not len(seen):
@@ -238,6 +253,8 @@ def load_ffm_file(
         file and line and shows the token.
     TypeError
         If `file` is neither a path nor a binary file.
+    OSError
+        If the file cannot be read.
 
     See Also
     --------
@@ -308,10 +325,11 @@ def scan_ffm_file(
     Returns
     -------
     FFMColumns
+        Of all entries that are not 0.
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError, OSError
         As `load_ffm_file`.
 
     See Also
@@ -376,7 +394,7 @@ def iter_ffm_file(
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError, TypeError, OSError
         As `load_ffm_file`, after the chunks before the fault.
 
     See Also
@@ -612,7 +630,7 @@ def dump_ffm_file(
     Parameters
     ----------
     X : FieldCSR or array-like of shape (n_rows, n_columns)
-        float32 or float64; other types are written as float64.
+        Values of float32 or float64; other types are written as float64.
     y : array-like of numbers, shape (n_rows,)
         Labels.
     file : path or binary file
@@ -631,7 +649,9 @@ def dump_ffm_file(
         If nothing says what the fields are, a number is not finite, or the sizes do
         not fit.
     TypeError
-        If `file` is neither a path nor a binary file.
+        If `file` is neither a path nor a binary file, or `X` holds dates.
+    OSError
+        If the file cannot be written.
 
     See Also
     --------

@@ -36,6 +36,11 @@ class FieldMap:
     names : tuple of str, length n_fields
         One name per field. A field may own no column (after a column selection).
 
+    Raises
+    ------
+    ValueError
+        If `ids` are no one-dimensional array of whole numbers in ``[0, n_fields)``.
+
     See Also
     --------
     FieldCSR : A sparse matrix that carries a field map.
@@ -54,20 +59,37 @@ class FieldMap:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Freeze a private copy of the ids."""
-        ids = np.array(self.ids, dtype=np.int32)
+        """Check the ids and freeze a private copy of them."""
+        given, names = np.asarray(self.ids), tuple(self.names)
+        val.check_map_ids(given, len(names))
+        ids = np.array(given, dtype=np.int32)
         ids.setflags(write=False)
         object.__setattr__(self, "ids", ids)
-        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "names", names)
 
     @property
     def n_fields(self) -> int:
-        """Number of fields, those without a column included."""
+        """Number of fields, those without a column included.
+
+        Examples
+        --------
+        >>> from skwfm import FieldMap
+        >>> field_map = FieldMap([0, 0, 1], names=("genre", "year"))
+        >>> field_map.n_fields, field_map.take([0]).n_fields
+        (2, 2)
+        """
         return len(self.names)
 
     @property
     def n_columns(self) -> int:
-        """Number of columns."""
+        """Number of columns.
+
+        Examples
+        --------
+        >>> from skwfm import FieldMap
+        >>> FieldMap([0, 0, 1], names=("genre", "year")).n_columns
+        3
+        """
         return int(self.ids.size)
 
     @property
@@ -76,6 +98,14 @@ class FieldMap:
 
         An FM over such fields counts all pairs of a row: it is the FM with one field
         and ``intra_field=True``, which needs no bag per column.
+
+        Examples
+        --------
+        >>> from skwfm import FieldMap
+        >>> FieldMap([2, 0, 1], names=("a", "b", "c")).singletons
+        True
+        >>> FieldMap([0, 0, 1], names=("a", "b", "c")).singletons
+        False
         """
         if self.n_fields < self.n_columns:
             return False
@@ -86,12 +116,27 @@ class FieldMap:
 
         Parameters
         ----------
-        columns : slice, boolean mask or array of int
+        columns : slice, or array of int or bool
             Anything that indexes one axis of a numpy array.
 
         Returns
         -------
         FieldMap
+            Of these columns, in this order.
+
+        Raises
+        ------
+        IndexError
+            If there is no such column.
+
+        Examples
+        --------
+        >>> from skwfm import FieldMap
+        >>> field_map = FieldMap([0, 0, 1], names=("genre", "year"))
+        >>> field_map.take([2, 0]).ids
+        array([1, 0], dtype=int32)
+        >>> field_map.take(slice(0, 2))
+        FieldMap(n_columns=2, names=('genre', 'year'))
         """
         return FieldMap(self.ids[columns], self.names)
 
@@ -107,6 +152,14 @@ class FieldMap:
         -------
         bool
             False for None.
+
+        Examples
+        --------
+        >>> from skwfm import FieldMap
+        >>> names = ("genre", "year")
+        >>> before, after = FieldMap([0, 1], names), FieldMap([0, 1, 0], names)
+        >>> after.extends(before), before.extends(after)
+        (True, False)
         """
         if other is None or self.names != other.names:
             return False
@@ -155,6 +208,7 @@ class FieldMap:
         Returns
         -------
         FieldMap
+            `fields` itself if it is one and no names are given.
 
         Raises
         ------
@@ -180,7 +234,29 @@ class FieldMap:
 
     @classmethod
     def each_column(cls, n_columns: int) -> FieldMap:
-        """Return the map in which every column is its own field."""
+        """Return the map in which every column is its own field.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns, at most 2147483647.
+
+        Returns
+        -------
+        FieldMap
+            With the names ``"field0"``, ``"field1"``, ...
+
+        Raises
+        ------
+        ValueError
+            If there are too many columns.
+
+        Examples
+        --------
+        >>> from skwfm import FieldMap
+        >>> FieldMap.each_column(3).ids
+        array([0, 1, 2], dtype=int32)
+        """
         check_n_columns(n_columns)
         ids = np.arange(n_columns, dtype=np.int32)
         return cls(ids, _default_names(n_columns))

@@ -27,7 +27,27 @@ __all__ = ["FieldCSR", "FieldMap", "FieldMapWarning", "hstack", "resolve_fields"
 
 
 class FieldMapWarning(UserWarning):
-    """A sparse matrix without field map was taken with every column its own field."""
+    """A sparse matrix without field map was taken with every column its own field.
+
+    See Also
+    --------
+    FieldCSR : A sparse matrix with a field map.
+    hstack : Keeps the map, where ``scipy.sparse.hstack`` does not.
+
+    Examples
+    --------
+    Make it an error, so that a map that was lost is noticed:
+
+    >>> import warnings
+    >>> from scipy.sparse import csr_matrix
+    >>> from skwfm import FieldMapWarning, to_padded
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", FieldMapWarning)
+    ...     arrays = to_padded(csr_matrix([[1.0, 2.0]]))
+    Traceback (most recent call last):
+    ...
+    skwfm._fields.FieldMapWarning: fields='auto', but X is a plain sparse matrix ...
+    """
 
 
 class FieldCSR(sp.csr_matrix):
@@ -35,7 +55,7 @@ class FieldCSR(sp.csr_matrix):
 
     The map follows row slices, column selections, ``copy``, ``astype``, pickling and
     what scikit-learn's validation and splitting do. It becomes None, never wrong,
-    where columns change their meaning (``X.T``, ``X @ A``) and is lost by
+    where columns change their meaning (``X @ A``), and is lost by ``X.T`` and by
     ``scipy.sparse.hstack`` and ``vstack``: use :func:`hstack`.
 
     Parameters
@@ -109,7 +129,17 @@ class FieldCSR(sp.csr_matrix):
 
     @property
     def field_map(self) -> FieldMap | None:
-        """The field of every column, or None where it is not known."""
+        """The field of every column, or None where it is not known.
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR
+        >>> X = FieldCSR([[1, 0, 2], [0, 3, 4]], fields=[1, 2])
+        >>> X.field_map
+        FieldMap(n_columns=3, names=('field0', 'field1'))
+        >>> (X @ X.T).field_map is None
+        True
+        """
         field_map = self._field_map
         # resize() changes the number of columns in place.
         if field_map is None or field_map.n_columns != self.shape[1]:
@@ -118,12 +148,27 @@ class FieldCSR(sp.csr_matrix):
 
     @property
     def fields(self) -> IntArray | None:
-        """Field id of each column (read-only), or None."""
+        """Field id of each column (read-only), or None.
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR
+        >>> FieldCSR([[1, 0, 2], [0, 3, 4]], fields=[1, 2]).fields
+        array([0, 1, 1], dtype=int32)
+        """
         return None if self.field_map is None else self.field_map.ids
 
     @property
     def field_names(self) -> tuple[str, ...] | None:
-        """Name of each field, or None."""
+        """Name of each field, or None.
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR
+        >>> X = FieldCSR([[1, 0, 2]], fields=[1, 2], field_names=["year", "genre"])
+        >>> X.field_names
+        ('year', 'genre')
+        """
         return None if self.field_map is None else self.field_map.names
 
     def _with_data(self, data: Any, copy: bool = True) -> Any:
@@ -154,11 +199,58 @@ class FieldCSR(sp.csr_matrix):
         return (self[row] for row in range(self.shape[0]))
 
     def getrow(self, i: Any) -> Any:
-        """Return row `i` with the map."""
+        """Return row `i` with the map.
+
+        Parameters
+        ----------
+        i : int
+            Number of the row; negative ones count from the end.
+
+        Returns
+        -------
+        FieldCSR of shape (1, n_columns)
+            The row.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR
+        >>> row = FieldCSR([[1, 0, 2], [0, 3, 4]], fields=[1, 2]).getrow(1)
+        >>> row.toarray(), row.fields
+        (array([[0, 3, 4]]), array([0, 1, 1], dtype=int32))
+        """
         return self[i]
 
     def getcol(self, j: Any) -> Any:
-        """Return column `j` with the map."""
+        """Return column `j` with the map.
+
+        Parameters
+        ----------
+        j : int
+            Number of the column; negative ones count from the end.
+
+        Returns
+        -------
+        FieldCSR of shape (n_rows, 1)
+            The column.
+
+        Raises
+        ------
+        IndexError
+            If there is no such column.
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR
+        >>> X = FieldCSR([[1, 0], [0, 3]], fields=[0, 1], field_names=["a", "b"])
+        >>> column = X.getcol(1)
+        >>> column.toarray().ravel(), column.fields, column.field_names
+        (array([0, 3]), array([1], dtype=int32), ('a', 'b'))
+        """
         return self[:, j]
 
 
@@ -236,12 +328,13 @@ def hstack(
     Returns
     -------
     FieldCSR of shape (n_rows, sum of columns)
-        float32 when all blocks are float32.
+        Of float32 when all blocks are float32.
 
     Raises
     ------
     ValueError
-        If there is no block, a block is not 2-D, or the numbers of rows differ.
+        If there is no block, a block is not 2-D or holds no numbers, the numbers of
+        rows differ, or `field_names` are not one different name per field.
 
     See Also
     --------

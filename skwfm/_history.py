@@ -165,12 +165,20 @@ class HistoryEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimato
         Returns
         -------
         self
+            The fitted encoder.
 
         Raises
         ------
         TypeError, ValueError
             If there are fewer than two columns or no rows, a cell is not a single
             label (the message names its column and row), or a parameter is not valid.
+
+        Examples
+        --------
+        >>> from skwfm import HistoryEncoder
+        >>> ratings = [["ann", "Alien"], ["ann", "Heat"], ["bob", "M"]]
+        >>> HistoryEncoder().fit(ratings).categories_
+        [array(['Alien', 'Heat', 'M'], dtype=object)]
         """
         self._validate_params()
         table = validate_data(self, _as_rows(X), skip_check_array=True)
@@ -203,12 +211,27 @@ class HistoryEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimato
         Returns
         -------
         FieldCSR of shape (n_samples, n_features_out)
-            float32, with sorted indices, without duplicates or stored zeros.
+            Of float32, with sorted indices, without duplicates or stored zeros.
 
         Raises
         ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
         TypeError, ValueError
             If a cell is not a single label or the columns are not those of `fit`.
+
+        Examples
+        --------
+        The histories of a rated film, of one that is new, and of a new user:
+
+        >>> from skwfm import HistoryEncoder
+        >>> ratings = [["ann", "Alien"], ["ann", "Heat"], ["bob", "M"]]
+        >>> history = HistoryEncoder().fit(ratings)
+        >>> rows = [["ann", "Heat"], ["bob", "Heat"], ["eve", "Heat"]]
+        >>> history.transform(rows).toarray()
+        array([[1., 0., 0.],
+               [0., 0., 1.],
+               [0., 0., 0.]], dtype=float32)
         """
         check_is_fitted(self)
         table = validate_data(self, _as_rows(X), reset=False, skip_check_array=True)
@@ -232,6 +255,21 @@ class HistoryEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimato
         Returns
         -------
         array of object, shape (n_features_out,)
+            In the order of the columns.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        ValueError
+            If there are not as many names as input columns, or `fit` saw others.
+
+        Examples
+        --------
+        >>> from skwfm import HistoryEncoder
+        >>> history = HistoryEncoder().fit([["ann", "Alien"], ["ann", "Heat"]])
+        >>> history.get_feature_names_out(["user", "film"])
+        array(['film=Alien', 'film=Heat'], dtype=object)
         """
         check_is_fitted(self)
         columns = _check_feature_names_in(self, input_features)

@@ -80,6 +80,21 @@ class ModelFileError(ValueError):
     See Also
     --------
     load : Raises it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import skwfm
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "splines.skwfm")
+    ...     skwfm.save(skwfm.SplineEncoder().fit([[1.0], [2.0]]), path)
+    ...     size = path.write_bytes(path.read_bytes()[:-1])
+    ...     try:
+    ...         skwfm.load(path)
+    ...     except skwfm.ModelFileError as error:
+    ...         print(str(error).partition(": ")[2])
+    the file is damaged: its SHA-256 is another.
     """
 
 

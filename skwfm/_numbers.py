@@ -94,9 +94,15 @@ class SplineEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator
 
     Notes
     -----
+    The basis functions are those of [1]_, in factorization machines those of [2]_.
     Numbers outside the outer knots are encoded as the outer knot (constant
-    extrapolation). Basis functions for numbers in factorization machines: Shtoff,
-    Abboud, Stram and Somekh, arXiv:2305.14528.
+    extrapolation).
+
+    References
+    ----------
+    .. [1] C. de Boor, "A Practical Guide to Splines", Springer, 1978.
+    .. [2] A. Shtoff, E. Abboud, R. Stram, O. Somekh, "Function Basis Encoding of
+           Numerical Features in Factorization Machines", arXiv:2305.14528, 2023.
 
     Examples
     --------
@@ -146,11 +152,22 @@ class SplineEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator
         Returns
         -------
         self
+            The fitted encoder.
 
         Raises
         ------
         TypeError, ValueError
-            If a cell is infinite or not a number; the message names column and row.
+            If a cell is infinite or not a number (the message names its column and
+            row), there is no row or column, or a parameter is not valid.
+
+        Examples
+        --------
+        >>> from skwfm import SplineEncoder
+        >>> prices = [[1.0], [2.0], [5.0], [6.0], [90.0]]
+        >>> SplineEncoder(n_knots=3).fit(prices).knots_
+        [array([ 1.,  5., 90.])]
+        >>> SplineEncoder(n_knots=3, knots="uniform").fit(prices).knots_
+        [array([ 1. , 45.5, 90. ])]
         """
         self._validate_params()
         X = self._validated(X, reset=True)
@@ -178,9 +195,21 @@ class SplineEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator
 
         Raises
         ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
         TypeError, ValueError
             If a cell is infinite or not a number, or the columns are not those of
             `fit`.
+
+        Examples
+        --------
+        >>> from skwfm import SplineEncoder
+        >>> encoder = SplineEncoder(n_knots=3, knots="uniform").fit([[0.0], [10.0]])
+        >>> encoder.transform([[0.0], [4.0], [99.0], [float("nan")]]).toarray()
+        array([[1. , 0. , 0. ],
+               [0.2, 0.8, 0. ],
+               [0. , 0. , 1. ],
+               [0. , 0. , 0. ]], dtype=float32)
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
@@ -201,6 +230,21 @@ class SplineEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator
         Returns
         -------
         array of object, shape (n_features_out,)
+            In the order of the columns.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        ValueError
+            If there are not as many names as input columns, or `fit` saw others.
+
+        Examples
+        --------
+        >>> from skwfm import SplineEncoder
+        >>> encoder = SplineEncoder(n_knots=3).fit([[1.0], [2.0], [5.0]])
+        >>> encoder.get_feature_names_out(["price"])
+        array(['price_sp_0', 'price_sp_1', 'price_sp_2'], dtype=object)
         """
         check_is_fitted(self)
         columns = _check_feature_names_in(self, input_features)

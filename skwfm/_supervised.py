@@ -144,9 +144,11 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
 
         Raises
         ------
-        ValueError
-            If the input is not finite, has other columns or fields, or the solver
-            takes no step per row.
+        TypeError, ValueError
+            If the input cannot be read, is not finite, has other columns or fields, or
+            the solver takes no step per row.
+        MemoryError
+            If the factors are too many for the memory.
 
         Warns
         -----
@@ -180,6 +182,23 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         -------
         array of shape (n_samples,)
             Predictions in the units of y.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        TypeError, ValueError
+            If `X` cannot be read, is not finite or has other columns than in `fit`, or
+            a score overflows.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedFMRegressor
+        >>> X = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]] * 25
+        >>> y = [60.0, 40.0, 40.0, 60.0] * 25
+        >>> fm = WeightedFMRegressor(random_state=0).fit(X, y)
+        >>> fm.predict([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0]]).round(1)
+        array([58., 42., 50.])
         """
         scores = self._scores(X)[:, 0]
         return val.checked_exp(scores) if self.loss == "poisson" else scores
@@ -346,9 +365,11 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
 
         Raises
         ------
-        ValueError
-            If the input is not finite, has other columns, fields or classes, or the
-            solver takes no step per row.
+        TypeError, ValueError
+            If the input cannot be read, is not finite, has other columns, fields or
+            classes, the solver takes no step per row, or `class_weight` is "balanced".
+        MemoryError
+            If the factors are too many for the memory.
 
         Warns
         -----
@@ -385,6 +406,29 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
             With two classes the log-odds of ``classes_[1]``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        TypeError, ValueError
+            If `X` cannot be read, is not finite or has other columns than in `fit`, or
+            a score overflows.
+
+        See Also
+        --------
+        predict_proba : The same as probabilities.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedFMClassifier
+        >>> X = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]] * 25
+        >>> y = ["same", "other", "other", "same"] * 25
+        >>> fm = WeightedFMClassifier(random_state=0).fit(X, y)
+        >>> fm.classes_
+        array(['other', 'same'], dtype='<U5')
+        >>> fm.decision_function([[1.0, 1.0], [1.0, -1.0], [1.0, 0.5]]).round(2)
+        array([ 1.39, -1.39,  0.69])
         """
         scores = self._scores(X)
         decision: Array = scores if scores.shape[1] > 1 else scores[:, 0]
@@ -402,6 +446,29 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         -------
         array of shape (n_samples, n_classes)
             Rows sum to 1, in the order of ``classes_``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        TypeError, ValueError
+            If `X` cannot be read, is not finite or has other columns than in `fit`, or
+            a score overflows.
+
+        See Also
+        --------
+        predict_log_proba : Exact where a probability is next to 0 or 1.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedFMClassifier
+        >>> X = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]] * 25
+        >>> y = ["same", "other", "other", "same"] * 25
+        >>> fm = WeightedFMClassifier(random_state=0).fit(X, y)
+        >>> fm.predict_proba([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0]]).round(2)
+        array([[0.2, 0.8],
+               [0.8, 0.2],
+               [0.5, 0.5]])
         """
         scores = self.decision_function(X)
         if scores.ndim == 2:
@@ -420,6 +487,29 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         -------
         array of shape (n_samples, n_classes)
             Exact where the probability itself rounds to 0 or 1.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        TypeError, ValueError
+            If `X` cannot be read, is not finite or has other columns than in `fit`, or
+            a score overflows.
+
+        See Also
+        --------
+        predict_proba : The probabilities themselves.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedFMClassifier
+        >>> X = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]] * 25
+        >>> y = ["same", "other", "other", "same"] * 25
+        >>> fm = WeightedFMClassifier(random_state=0).fit(X, y)
+        >>> fm.predict_log_proba([[1000.0, 1.0]])[:, 0].round(1)
+        array([-1386.3])
+        >>> fm.predict_proba([[1000.0, 1.0]])
+        array([[0., 1.]])
         """
         scores = self.decision_function(X)
         if scores.ndim == 2:
@@ -438,6 +528,23 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         -------
         array of shape (n_samples,)
             Labels as given to `fit`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `fit` was not called.
+        TypeError, ValueError
+            If `X` cannot be read, is not finite or has other columns than in `fit`, or
+            a score overflows.
+
+        Examples
+        --------
+        >>> from skwfm import WeightedFMClassifier
+        >>> X = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]] * 25
+        >>> y = ["up", "odd", "odd", "down"] * 25
+        >>> fm = WeightedFMClassifier(random_state=0).fit(X, y)
+        >>> fm.predict([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+        array(['up', 'odd', 'down'], dtype='<U4')
         """
         scores = self.decision_function(X)
         best = scores.argmax(axis=1) if scores.ndim == 2 else (scores > 0).astype(int)

@@ -141,6 +141,16 @@ def fields_error(fields: object, n_columns: int, problem: str) -> str:
     )
 
 
+def check_map_ids(ids: npt.NDArray[Any], n_fields: int) -> None:
+    """Raise unless every column has a field with a name: the core trusts it."""
+    whole = ids.ndim == 1 and (not ids.size or ids.dtype.kind in "iu")
+    if not whole or (ids.size and not 0 <= ids.min() <= ids.max() < n_fields):
+        raise ValueError(
+            f"ids={shorten(ids.tolist())}: expected one field id per column, in [0, "
+            f"{n_fields}) where there are {n_fields} names."
+        )
+
+
 def field_names_error(names: object, n_fields: int) -> str:
     """Word the error for field names that are too few, too many or repeated."""
     return (

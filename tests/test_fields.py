@@ -246,6 +246,16 @@ def test_bad_names(names):
         FieldMap.from_fields([1, 2], 3, names)
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [[0, -1], [0, 2], [0, 2**32], [[0], [1]], [0.5, 1.0], [True, False], ["a"], 0],
+)
+def test_map_refuses_ids_without_a_name(ids):
+    """The compiled core would read and write outside its arrays."""
+    with pytest.raises(ValueError, match=r"^ids=.*in \[0, 2\) where there are 2 names"):
+        FieldMap(np.array(ids), ("a", "b"))
+
+
 def test_take_keeps_ids_and_names():
     field_map = FieldMap(IDS, NAMES).take([6, 0])
     assert field_map == FieldMap([2, 0], NAMES)

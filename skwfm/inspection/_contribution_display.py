@@ -113,15 +113,37 @@ class ContributionDisplay:
         Returns
         -------
         ContributionDisplay
+            Drawn.
 
         Raises
         ------
         TypeError
-            If `estimator` is none of this package's.
+            If `estimator` is none of this package's, or a cell of `X` cannot be read.
         ValueError
             If there is no such row or class, or `X` does not fit.
+        sklearn.exceptions.NotFittedError
+            If `estimator` is not fitted.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> import pandas as pd
+        >>> from skwfm import WeightedFMRegressor
+        >>> from skwfm.inspection import ContributionDisplay
+        >>> films = pd.DataFrame(
+        ...     {"user": ["ann", "bob"] * 20, "genre": (["War"] * 2 + ["Art"] * 2) * 10}
+        ... )
+        >>> fm = WeightedFMRegressor(l2_linear=0.1, l2_factors=2, random_state=0)
+        >>> fm = fm.fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
+        >>> display = ContributionDisplay.from_estimator(
+        ...     fm, films, row=2, ax=Figure().subplots()
+        ... )
+        >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+        ['genre=Art', 'user=ann × genre=Art', 'user=ann']
+        >>> display.ax_.get_xlabel()
+        'Units of the target'
         """
         check_row(row, _num_samples(X))
         opened = open_model(estimator, feature_names)
@@ -155,6 +177,21 @@ class ContributionDisplay:
         -------
         ContributionDisplay
             The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> from skwfm.inspection import ContributionDisplay
+        >>> names = ["user=ann", "genre=Art", "user=ann × genre=Art"]
+        >>> display = ContributionDisplay(names, [0.5, 1.0, -0.2], intercept=2.5)
+        >>> display = display.plot(n_terms=2, ax=Figure().subplots())
+        >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+        ['genre=Art', '2 smaller terms']
         """
         names, terms = self._largest(n_terms)
         ends = self.intercept + np.cumsum(terms)

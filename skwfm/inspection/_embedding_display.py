@@ -35,7 +35,7 @@ class EmbeddingDisplay:
     labels : sequence of str
         Their names.
     frequencies : array of shape (n_labels,)
-        Rows that hold them.
+        Rows that hold them, or the share of the rows that do.
     shares : tuple of two float
         Shares of the variance, from 0 to 1, that the axes show.
     field_name : str
@@ -122,15 +122,35 @@ class EmbeddingDisplay:
         Returns
         -------
         EmbeddingDisplay
+            Drawn.
 
         Raises
         ------
         TypeError
-            If `estimator` is none of this package's.
+            If `estimator` is none of this package's, or a cell of `X` cannot be read.
         ValueError
             If there is no such field, or `X` does not fit.
+        sklearn.exceptions.NotFittedError
+            If `estimator` is not fitted.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> import pandas as pd
+        >>> from skwfm import WeightedFMRegressor
+        >>> from skwfm.inspection import EmbeddingDisplay
+        >>> films = pd.DataFrame(
+        ...     {"user": ["ann", "bob"] * 20, "genre": (["War"] * 2 + ["Art"] * 2) * 10}
+        ... )
+        >>> fm = WeightedFMRegressor(l2_linear=0.1, l2_factors=2, random_state=0)
+        >>> fm = fm.fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
+        >>> display = EmbeddingDisplay.from_estimator(
+        ...     fm, "genre", films[:3], ax=Figure().subplots()
+        ... )
+        >>> display.labels, display.frequencies
+        (['War', 'Art'], array([2, 1]))
         """
         opened = open_model(estimator, feature_names)
         columns = np.flatnonzero(opened.model.fields == opened.field(field))
@@ -160,6 +180,23 @@ class EmbeddingDisplay:
         -------
         EmbeddingDisplay
             The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> from skwfm.inspection import EmbeddingDisplay
+        >>> positions, labels = [[1.0, 0.2], [-1.0, 0.1], [0.1, -0.9]], ["a", "b", "c"]
+        >>> display = EmbeddingDisplay(
+        ...     positions, labels, [9, 4, 1], shares=(0.7, 0.2), field_name="genre"
+        ... )
+        >>> display = display.plot(n_labels=2, ax=Figure().subplots())
+        >>> [text.get_text() for text in display.ax_.texts]
+        ['a', 'b']
         """
         ax = new_axes(ax, (7.5, 5.5))
         positions = np.asarray(self.positions, dtype=float).reshape(-1, 2)

@@ -38,7 +38,7 @@ class Explanation:
 
     With more than two classes every array of terms has a last axis for them.
 
-    Attributes
+    Parameters
     ----------
     rows : FieldCSR of shape (n_rows, n_columns)
         The rows as the model sees them; entry e is label ``rows.indices[e]``.
@@ -50,21 +50,37 @@ class Explanation:
         Term of each pair of fields.
     field_pairs : array of int, shape (n_pairs, 2)
         The fields of each pair.
-    label_entries : array of int, shape (n_label_pairs, 2) or None
-        The two entries of `rows` of each pair of labels, if asked for.
-    label_terms : array of shape (n_label_pairs,) or None
-        Their terms; over the labels of two fields they sum to that in `pairs`.
     feature_names : array of str, shape (n_columns,)
         Names of the columns.
     field_names : tuple of str
         Names of the fields.
-    classes : array or None
+    classes : array of shape (n_classes,), optional
         The classes of the last axis.
+    label_entries : array of int, shape (n_label_pairs, 2), optional
+        The two entries of `rows` of each pair of labels, if asked for.
+    label_terms : array of shape (n_label_pairs,), optional
+        Their terms; over the labels of two fields they sum to that in `pairs`.
 
     See Also
     --------
     explain : Makes it.
     ContributionDisplay : Draws one row of it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skwfm import WeightedFMRegressor
+    >>> from skwfm.inspection import explain
+    >>> films = pd.DataFrame(
+    ...     {"user": ["ann", "bob"] * 20, "genre": ["War", "War", "Art", "Art"] * 10}
+    ... )
+    >>> fm = WeightedFMRegressor(l2_linear=0.1, l2_factors=2, random_state=0)
+    >>> fm = fm.fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
+    >>> explained = explain(fm, films[:1])
+    >>> explained.feature_names[explained.rows.indices].tolist()
+    ['categories__user=ann', 'categories__genre=War']
+    >>> explained.linear.round(1), explained.pairs.round(1)
+    (array([ 0.5, -1. ]), array([[-0.9]]))
     """
 
     rows: FieldCSR
@@ -117,6 +133,7 @@ class Explanation:
         Returns
         -------
         array of shape (n_rows, n_fields) or (n_rows, n_fields, n_classes)
+            The shares, in units of the score.
 
         References
         ----------
@@ -171,6 +188,24 @@ class Explanation:
             If there is no such row.
         ImportError
             If pandas is not installed.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skwfm import WeightedFMRegressor
+        >>> from skwfm.inspection import explain
+        >>> films = pd.DataFrame(
+        ...     {"user": ["ann", "bob"] * 20, "genre": (["War"] * 2 + ["Art"] * 2) * 10}
+        ... )
+        >>> fm = WeightedFMRegressor(l2_linear=0.1, l2_factors=2, random_state=0)
+        >>> fm = fm.fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
+        >>> table = explain(fm, films).to_frame(row=0).round(1)
+        >>> table[["term", "field", "label", "contribution"]]
+                term  field label  contribution
+        0  intercept    NaN   NaN           2.5
+        1     linear   user   ann           0.5
+        2     linear  genre   War          -1.0
+        3       pair   user   NaN          -0.9
         """
         (pandas,) = require("pandas", extra="examples")
         frame: pd.DataFrame = pandas.DataFrame(_table(self, row))
@@ -193,6 +228,18 @@ class Explanation:
         ------
         ValueError
             If there is no such row.
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR, WeightedFMRegressor
+        >>> from skwfm.inspection import explain
+        >>> X = FieldCSR([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]], fields=[0, 0, 1])
+        >>> fm = WeightedFMRegressor(random_state=0).fit(X, [1.0, 3.0])
+        >>> explained = explain(fm, X)
+        >>> explained.only(1)
+        Explanation(n_rows=1, n_linear=2, n_field_pairs=1)
+        >>> bool(explained.only(1).scores()[0] == explained.scores()[1])
+        True
         """
         check_row(row, self.rows.shape[0])
         start, stop = self.rows.indptr[row : row + 2].tolist()
@@ -211,13 +258,33 @@ class Explanation:
 
     @property
     def row_of_entry(self) -> npt.NDArray[np.int64]:
-        """The row of every entry of `rows`, shape (nnz,)."""
+        """The row of every entry of `rows`, shape (nnz,).
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR, WeightedFMRegressor
+        >>> from skwfm.inspection import explain
+        >>> X = FieldCSR([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]], fields=[0, 0, 1])
+        >>> fm = WeightedFMRegressor(random_state=0).fit(X, [1.0, 3.0])
+        >>> explain(fm, X).row_of_entry
+        array([0, 0, 1, 1])
+        """
         counts = np.diff(self.rows.indptr)
         return np.repeat(np.arange(self.rows.shape[0]), counts)
 
     @property
     def field_of_entry(self) -> npt.NDArray[np.int32]:
-        """The field of every entry of `rows`, shape (nnz,)."""
+        """The field of every entry of `rows`, shape (nnz,).
+
+        Examples
+        --------
+        >>> from skwfm import FieldCSR, WeightedFMRegressor
+        >>> from skwfm.inspection import explain
+        >>> X = FieldCSR([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]], fields=[0, 0, 1])
+        >>> fm = WeightedFMRegressor(random_state=0).fit(X, [1.0, 3.0])
+        >>> explain(fm, X).field_of_entry
+        array([0, 1, 0, 1], dtype=int32)
+        """
         return np.asarray(self.rows.fields, dtype=np.int32)[self.rows.indices]
 
     def names_of_entries(self) -> tuple[Array, Array]:
@@ -225,7 +292,22 @@ class Explanation:
 
         Returns
         -------
-        fields, labels : array of str, shape (nnz,)
+        fields : array of str, shape (nnz,)
+            Names of the fields.
+        labels : array of str, shape (nnz,)
+            What the names of the columns say beside the field; "" of a field's only
+            column.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skwfm import WeightedFMRegressor
+        >>> from skwfm.inspection import explain
+        >>> films = pd.DataFrame({"user": ["ann", "bob"], "genres": [["War"], ["Art"]]})
+        >>> fm = WeightedFMRegressor(random_state=0).fit(films, [1.0, 3.0])
+        >>> fields, labels = explain(fm, films).names_of_entries()
+        >>> fields.tolist(), labels.tolist()
+        (['genres', 'user', 'genres', 'user'], ['War', 'ann', 'Art', 'bob'])
         """
         columns, entry = np.unique(self.rows.indices, return_inverse=True)
         fields = np.asarray(self.rows.fields)
@@ -266,13 +348,16 @@ def explain(
     Returns
     -------
     Explanation
+        The terms, and what they are called.
 
     Raises
     ------
     TypeError
-        If `estimator` is none of this package's.
+        If `estimator` is none of this package's, or a cell of `X` cannot be read.
     ValueError
-        If `X` does not fit it.
+        If `X` or `feature_names` do not fit it.
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
     MemoryError
         If the terms cannot fit in memory.
 

@@ -96,15 +96,35 @@ class FieldInteractionDisplay:
         Returns
         -------
         FieldInteractionDisplay
+            Drawn.
 
         Raises
         ------
         TypeError
-            If `estimator` is none of this package's.
+            If `estimator` is none of this package's, or a cell of `X` cannot be read.
         ValueError
             If `X` does not fit, or is needed.
+        sklearn.exceptions.NotFittedError
+            If `estimator` is not fitted.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> import pandas as pd
+        >>> from skwfm import WeightedFMRegressor
+        >>> from skwfm.inspection import FieldInteractionDisplay
+        >>> films = pd.DataFrame(
+        ...     {"user": ["ann", "bob"] * 20, "genre": (["War"] * 2 + ["Art"] * 2) * 10}
+        ... )
+        >>> fm = WeightedFMRegressor(l2_linear=0.1, l2_factors=2, random_state=0)
+        >>> fm = fm.fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
+        >>> display = FieldInteractionDisplay.from_estimator(
+        ...     fm, values_format=".2f", ax=Figure().subplots()
+        ... )
+        >>> display.text_[1, 0].get_text(), display.unit
+        ('0.85', 'units of the target')
         """
         opened = open_model(estimator)
         strengths = field_interactions(estimator, X)
@@ -134,6 +154,22 @@ class FieldInteractionDisplay:
         -------
         FieldInteractionDisplay
             The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from matplotlib.figure import Figure
+        >>> from skwfm.inspection import FieldInteractionDisplay
+        >>> strengths = np.array([[0.0, 1.5, 0.2], [1.5, 0.0, 0.1], [0.2, 0.1, 0.0]])
+        >>> display = FieldInteractionDisplay(strengths, ["user", "film", "year"])
+        >>> display = display.plot(ax=Figure().subplots())
+        >>> [text.get_text() for text in display.text_[2, :2]]
+        ['0.2', '0.1']
         """
         n_fields = len(self.field_names)
         side = min(max(2.2 + 0.55 * n_fields, 4.2), 11)

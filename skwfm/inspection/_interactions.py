@@ -57,10 +57,12 @@ def field_interactions(estimator: Any, X: Any = None) -> npt.NDArray[np.float64]
     Raises
     ------
     TypeError
-        If `estimator` is none of this package's.
+        If `estimator` is none of this package's, or a cell of `X` cannot be read.
     ValueError
         If `X` does not fit it; or is missing where it is needed, with pairs inside
         fields.
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
 
     See Also
     --------

@@ -37,7 +37,27 @@ _BLOCK = 2**11
 
 
 class LabelPair(NamedTuple):
-    """Two labels of different fields and what they do to the score together."""
+    """Two labels of different fields and what they do to the score together.
+
+    Parameters
+    ----------
+    field_1, label_1, field_2, label_2 : str
+        The labels, in the order of their fields.
+    effect : float
+        What they add to the score where both have weight 1.
+
+    See Also
+    --------
+    top_interactions : Returns these.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skwfm.inspection import LabelPair
+    >>> pd.DataFrame([LabelPair("user", "ann", "genre", "Art", 0.8)])
+      field_1 label_1 field_2 label_2  effect
+    0    user     ann   genre     Art     0.8
+    """
 
     field_1: str
     label_1: str
@@ -47,7 +67,28 @@ class LabelPair(NamedTuple):
 
 
 class SimilarLabel(NamedTuple):
-    """A label and the cosine of its vector with that of another label."""
+    """A label and the cosine of its vector with that of another label.
+
+    Parameters
+    ----------
+    label : str
+        The label.
+    similarity : float
+        The cosine, from -1 to 1.
+
+    See Also
+    --------
+    similar : Returns these.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skwfm.inspection import SimilarLabel
+    >>> pd.DataFrame([SimilarLabel("Battle", 0.98), SimilarLabel("Comedy", -0.97)])
+        label  similarity
+    0  Battle        0.98
+    1  Comedy       -0.97
+    """
 
     label: str
     similarity: float
@@ -124,8 +165,10 @@ def top_interactions(
     TypeError
         If `estimator` is none of this package's.
     ValueError
-        If a field, a class or `by` is not known, or the model has several scores and
-        `target` is missing.
+        If a field, a class or `by` is not known, `n` is no number of pairs, or the
+        model has several scores and `target` is missing.
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
 
     See Also
     --------
@@ -145,9 +188,12 @@ def top_interactions(
     >>> films = pd.DataFrame(
     ...     {"user": ["ann", "bob"] * 20, "genre": ["War", "War", "Art", "Art"] * 10}
     ... )
-    >>> fm = WeightedFMRegressor(random_state=0).fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
-    >>> [(pair.label_1, pair.label_2) for pair in top_interactions(fm, 2)]
-    [('ann', 'Art'), ('ann', 'War')]
+    >>> fm = WeightedFMRegressor(l2_linear=0.1, l2_factors=2, random_state=0)
+    >>> fm = fm.fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
+    >>> for pair in top_interactions(fm, 2):
+    ...     print(pair.label_1, pair.label_2, round(pair.effect, 1))
+    ann Art 0.9
+    ann War -0.9
     """
     if by not in ("effect", "rms"):
         raise ValueError(by_error(by))
@@ -320,7 +366,9 @@ def similar(
     TypeError
         If `estimator` is none of this package's.
     ValueError
-        If there is no such field or label.
+        If there is no such field or label, or `n` is no number of labels.
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
 
     See Also
     --------

@@ -82,13 +82,27 @@ class TrainingHistoryDisplay:
         Returns
         -------
         TrainingHistoryDisplay
+            Drawn.
 
         Raises
         ------
         TypeError
             If `estimator` is none of this package's.
+        sklearn.exceptions.NotFittedError
+            If `estimator` is not fitted.
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> from skwfm import WeightedFMRegressor
+        >>> from skwfm.inspection import TrainingHistoryDisplay
+        >>> fm = WeightedFMRegressor(max_iter=3, random_state=0)
+        >>> fm = fm.fit([[1.0, 2.0], [3.0, 5.0], [4.0, 1.0]], [1.0, 2.0, 4.0])
+        >>> display = TrainingHistoryDisplay.from_estimator(fm, ax=Figure().subplots())
+        >>> len(display.train_loss), display.ax_.get_title()
+        (3, 'Training of WeightedFMRegressor')
         """
         model = open_model(estimator).estimator
         display = cls(
@@ -112,6 +126,21 @@ class TrainingHistoryDisplay:
         -------
         TrainingHistoryDisplay
             The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> from skwfm.inspection import TrainingHistoryDisplay
+        >>> losses = [0.9, 0.5, 0.4], [0.8, 0.6, 0.7]
+        >>> display = TrainingHistoryDisplay(*losses, best_iter=2)
+        >>> display = display.plot(ax=Figure().subplots())
+        >>> [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        ['training rows', 'rows held out', 'epoch kept: 2']
         """
         ax = new_axes(ax)
         curves = [("training rows", self.train_loss, ORANGE, "--")]

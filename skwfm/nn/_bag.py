@@ -61,7 +61,7 @@ class WeightedEmbeddingBag(nn.Module):
         Number of labels.
     embedding_dim : int
         Length of each vector.
-    **emb_kwargs
+    **emb_kwargs : dict
         Passed to ``torch.nn.EmbeddingBag``: `device`, `dtype`, `sparse`, `max_norm`,
         `padding_idx`, ... Mode "sum" and ``include_last_offset=True`` are fixed.
 
@@ -127,17 +127,39 @@ class WeightedEmbeddingBag(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The table, ``emb.weight``."""
+        """The table, ``emb.weight``.
+
+        Examples
+        --------
+        >>> from skwfm.nn import WeightedEmbeddingBag
+        >>> bag = WeightedEmbeddingBag(5, 3)
+        >>> bag.weight is bag.emb.weight, tuple(bag.weight.shape)
+        (True, (5, 3))
+        """
         return self.emb.weight
 
     @property
     def num_embeddings(self) -> int:
-        """Number of labels."""
+        """Number of labels.
+
+        Examples
+        --------
+        >>> from skwfm.nn import WeightedEmbeddingBag
+        >>> WeightedEmbeddingBag(5, 3).num_embeddings
+        5
+        """
         return self.emb.num_embeddings
 
     @property
     def embedding_dim(self) -> int:
-        """Length of each vector."""
+        """Length of each vector.
+
+        Examples
+        --------
+        >>> from skwfm.nn import WeightedEmbeddingBag
+        >>> WeightedEmbeddingBag(5, 3).embedding_dim
+        3
+        """
         return self.emb.embedding_dim
 
     def forward(
@@ -162,12 +184,13 @@ class WeightedEmbeddingBag(nn.Module):
         weights : floating point Tensor of shape (B, N)
             Weight of each label, cast to the table's dtype. Alias
             `per_sample_weights`.
-        input, per_sample_weights : Tensors
+        input, per_sample_weights : Tensor
             The same under the names of ``torch.nn.EmbeddingBag``.
 
         Returns
         -------
         Tensor of shape (B, M, embedding_dim)
+            The sum of bag m of row i at ``[i, m]``; 0 for an empty bag.
 
         Raises
         ------
@@ -175,7 +198,30 @@ class WeightedEmbeddingBag(nn.Module):
             If a shape or dtype is wrong, a label is out of range, or offsets decrease
             or leave the row. The message names the row.
         TypeError
-            If an argument is missing, or given under both of its names.
+            If an argument is missing, no tensor, or given under both of its names.
+
+        See Also
+        --------
+        skwfm.to_padded : Makes these arrays from a matrix.
+
+        Examples
+        --------
+        Two rows of two bags; in the second the first bag is empty and the last two
+        places are padding:
+
+        >>> import torch
+        >>> from skwfm.nn import WeightedEmbeddingBag
+        >>> bag = WeightedEmbeddingBag(3, 2)
+        >>> _ = bag.weight.data.copy_(torch.tensor([[1.0, 0], [0, 1], [5, 5]]))
+        >>> indices = torch.tensor([[0, 1, 2], [2, 0, 0]])
+        >>> offsets = torch.tensor([[1, 2], [-1, 0]])
+        >>> weights = torch.tensor([[3.0, 0.5, 2.0], [1.0, 0.0, torch.nan]])
+        >>> bag(indices, offsets, weights).detach()
+        tensor([[[ 3.0000,  0.5000],
+                 [10.0000, 10.0000]],
+        <BLANKLINE>
+                [[ 0.0000,  0.0000],
+                 [ 5.0000,  5.0000]]])
         """
         indices, offsets, weights = _checks.pick_arguments(
             indices, offsets, weights, input, per_sample_weights
@@ -190,18 +236,32 @@ class WeightedEmbeddingBag(nn.Module):
 
         Parameters
         ----------
-        indices, offsets, weights : Tensors
+        indices, offsets, weights : Tensor
             As in `forward`.
 
         Returns
         -------
-        indices, offsets, weights : Tensors of shapes (nnz,), (B * M + 1,), (nnz,)
-            Flat bags; the weights have the table's dtype.
+        indices : Tensor of shape (nnz,)
+            Labels, bag after bag.
+        offsets : Tensor of int64, shape (B * M + 1,)
+            Where each bag starts; the last entry is nnz.
+        weights : Tensor of shape (nnz,)
+            Weights, in the table's dtype.
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             As `forward`.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skwfm.nn import WeightedEmbeddingBag
+        >>> indices = torch.tensor([[0, 1, 2], [2, 0, 0]])
+        >>> offsets = torch.tensor([[1, 2], [-1, 0]])
+        >>> weights = torch.tensor([[3.0, 5.0, 2.0], [1.0, 0.0, 0.0]])
+        >>> WeightedEmbeddingBag(3, 2).flatten(indices, offsets, weights)
+        (tensor([0, 1, 2, 2]), tensor([0, 2, 3, 3, 4]), tensor([3., 5., 2., 1.]))
         """
         _checks.check_padded(indices, offsets, weights)
         labels, starts, values = flatten_padded(indices, offsets, weights)

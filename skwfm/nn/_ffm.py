@@ -125,16 +125,19 @@ class WeightedFFM(FactorModule):
 
         Parameters
         ----------
-        indices, offsets, weights, input, per_sample_weights : Tensors
+        indices, offsets, weights : Tensor
             As in `WeightedEmbeddingBag.forward`.
         fields : Tensor of int32 or int64, shape (B, M), optional
             The field of each bag, in ``[0, num_fields)``; bags of one row with the
             same field are merged. By default bag m is field m, and M may be less than
             num_fields.
+        input, per_sample_weights : Tensor
+            As in `WeightedEmbeddingBag.forward`.
 
         Returns
         -------
         Tensor of shape (B,), or (B, num_outputs) for more than one output
+            The scores.
 
         Raises
         ------
@@ -142,6 +145,27 @@ class WeightedFFM(FactorModule):
             If a shape or dtype is wrong, a label or field is out of range, offsets
             decrease or leave the row, or M passes num_fields without `fields`. The
             message names the row.
+        TypeError
+            If an argument is missing, no tensor, or given under both of its names.
+
+        See Also
+        --------
+        skwfm.to_padded : Makes these arrays from a matrix.
+
+        Examples
+        --------
+        Labels 0 and 1 are of field 0, label 2 of field 1; bags in another order need
+        `fields`:
+
+        >>> import torch
+        >>> from skwfm.nn import WeightedFFM
+        >>> ffm = WeightedFFM(3, 2, num_fields=2)
+        >>> indices, offsets = torch.tensor([[0, 1, 2]]), torch.tensor([[1, 2]])
+        >>> score = ffm(indices, offsets, torch.tensor([[1.0, 0.5, 2.0]]))
+        >>> indices, offsets = torch.tensor([[2, 0, 1]]), torch.tensor([[0, 2]])
+        >>> weights, fields = torch.tensor([[2.0, 1.0, 0.5]]), torch.tensor([[1, 0]])
+        >>> torch.allclose(ffm(indices, offsets, weights, fields), score)
+        True
         """
         labels, starts, values, n_bags = self._flatten(
             indices, offsets, weights, input, per_sample_weights
@@ -174,11 +198,13 @@ class WeightedFFM(FactorModule):
 
         Parameters
         ----------
-        indices, weights : Tensors of shape (nnz,)
-            Labels, and weights of the table's dtype, in the order (row, field). With
-            `intra_field` no label may stand twice in a bag.
+        indices : Tensor of shape (nnz,)
+            Labels, in the order (row, field). With `intra_field` no label may stand
+            twice in a bag.
         offsets : Tensor of shape (B * n_fields + 1,)
             Where each bag starts; the last entry is nnz.
+        weights : Tensor of shape (nnz,)
+            Weights, of the table's dtype.
         n_fields : int
             Bags per row, at most num_fields; bag m is field m.
         scale : Tensor of shape (B, field_dim), optional
@@ -187,6 +213,22 @@ class WeightedFFM(FactorModule):
         Returns
         -------
         Tensor of shape (B,), or (B, num_outputs) for more than one output
+            The scores.
+
+        See Also
+        --------
+        WeightedEmbeddingBag.flatten : Checks padded rows and makes them flat.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skwfm.nn import WeightedFFM
+        >>> ffm = WeightedFFM(3, 2, num_fields=2)
+        >>> indices, offsets = torch.tensor([[0, 1, 2]]), torch.tensor([[1, 2]])
+        >>> padded = indices, offsets, torch.tensor([[1.0, 0.5, 2.0]])
+        >>> flat = ffm.bag.flatten(*padded)
+        >>> torch.equal(ffm.score_flat(*flat, n_fields=2), ffm(*padded))
+        True
         """
         scores = operators.ffm_score(
             self.bag.weight,

@@ -78,6 +78,17 @@ class FactorModule(nn.Module):
         ----------
         generator : torch.Generator, optional
             Source of the draws, by default torch's global one.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skwfm.nn import WeightedFM
+        >>> fm, drawn = WeightedFM(4, 2), []
+        >>> for _ in range(2):
+        ...     fm.reset_parameters(torch.Generator().manual_seed(7))
+        ...     drawn.append(fm.bag.weight.detach().clone())
+        >>> torch.equal(*drawn)
+        True
         """
         if self.bag.weight.is_meta:
             return  # no numbers, and torch would import its compiler: 1.5 seconds
@@ -118,7 +129,24 @@ class FactorModule(nn.Module):
         return scores.squeeze(1) if self.num_outputs == 1 else scores
 
     def extra_repr(self) -> str:
-        """Show what the table's shape does not say."""
+        """Show what the table's shape does not say.
+
+        Returns
+        -------
+        str
+            What torch puts into the ``repr`` of the module.
+
+        Examples
+        --------
+        >>> from skwfm.nn import WeightedFM
+        >>> WeightedFM(4, 2, num_outputs=3)
+        WeightedFM(
+          num_outputs=3, intra_field=False
+          (bag): WeightedEmbeddingBag(
+            (emb): EmbeddingBag(4, 6, mode='sum')
+          )
+        )
+        """
         return f"num_outputs={self.num_outputs}, intra_field={self.intra_field}"
 
 
@@ -222,18 +250,38 @@ class WeightedFM(FactorModule):
 
         Parameters
         ----------
-        indices, offsets, weights, input, per_sample_weights : Tensors
+        indices, offsets, weights, input, per_sample_weights : Tensor
             As in `WeightedEmbeddingBag.forward`; any number of bags per row.
 
         Returns
         -------
         Tensor of shape (B,), or (B, num_outputs) for more than one output
+            The scores.
 
         Raises
         ------
         ValueError
             If a shape or dtype is wrong, a label is out of range, or offsets decrease
             or leave the row. The message names the row.
+        TypeError
+            If an argument is missing, no tensor, or given under both of its names.
+
+        See Also
+        --------
+        skwfm.to_padded : Makes these arrays from a matrix.
+
+        Examples
+        --------
+        A term for each pair of labels of different fields: labels 0 and 1 are in the
+        first bag, label 2 is in the second.
+
+        >>> import torch
+        >>> from skwfm.nn import WeightedFM
+        >>> fm = WeightedFM(3, 2, linear=False)
+        >>> _ = fm.bag.weight.data.copy_(torch.tensor([[1.0, 0], [0, 1], [2, 3]]))
+        >>> indices, offsets = torch.tensor([[0, 1, 2]]), torch.tensor([[1, 2]])
+        >>> fm(indices, offsets, weights=torch.tensor([[10.0, 1.0, 1.0]])).detach()
+        tensor([23.])
         """
         labels, starts, values, n_bags = self._flatten(
             indices, offsets, weights, input, per_sample_weights
@@ -257,11 +305,13 @@ class WeightedFM(FactorModule):
 
         Parameters
         ----------
-        indices, weights : Tensors of shape (nnz,)
-            Labels, and weights of the table's dtype, in the order (row, field). With
-            `intra_field` no label may stand twice in a bag.
+        indices : Tensor of shape (nnz,)
+            Labels, in the order (row, field). With `intra_field` no label may stand
+            twice in a bag.
         offsets : Tensor of shape (B * n_fields + 1,)
             Where each bag starts; the last entry is nnz.
+        weights : Tensor of shape (nnz,)
+            Weights, of the table's dtype.
         n_fields : int
             Bags per row.
         scale : Tensor of shape (B, embedding_dim), optional
@@ -270,6 +320,22 @@ class WeightedFM(FactorModule):
         Returns
         -------
         Tensor of shape (B,), or (B, num_outputs) for more than one output
+            The scores.
+
+        See Also
+        --------
+        WeightedEmbeddingBag.flatten : Checks padded rows and makes them flat.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skwfm.nn import WeightedFM
+        >>> fm = WeightedFM(4, 2)
+        >>> indices, offsets = torch.tensor([[0, 1, 2]]), torch.tensor([[1, 2]])
+        >>> padded = indices, offsets, torch.tensor([[1.0, 0.5, 2.0]])
+        >>> flat = fm.bag.flatten(*padded)
+        >>> torch.equal(fm.score_flat(*flat, n_fields=2), fm(*padded))
+        True
         """
         scores = operators.fm_score(
             self.bag.weight,

@@ -238,6 +238,12 @@ FIELDS: list[tuple[str, Callable[[], Any], Callable[[Any], Any], Must]] = [
         lambda X: FieldCSR(X, fields=FieldMap.from_fields([2], 2)),
         refuse("fields="),
     ),
+    (
+        "a map of fields without a name",
+        lambda: EYE,
+        lambda X: FieldCSR(X, fields=FieldMap([0, -(10**8), 1], ("a", "b"))),
+        refuse("ids="),
+    ),
     ("hstack of nothing", list, hstack, refuse("blocks is empty")),
     (
         "hstack of other rows",
