@@ -2,12 +2,12 @@
 Early stopping and callbacks
 ============================
 
-Vectors that are held back too little learn the training rows by heart. The loss of
-rows that were held out shows when: it falls, and then it rises again. Early stopping
-ends the training there and keeps the best epoch.
+Vectors that are held back too little learn the training rows by heart. The loss of rows
+that were held out shows when: it falls, and then it rises again. Early stopping ends
+the training there and keeps the best epoch.
 
-What else is to happen during the training is said by callbacks. Here a progress bar
-of scikit-learn shows how far it is, and one of skorch scores every epoch.
+What else is to happen during the training is said by callbacks. Here a progress bar of
+scikit-learn shows how far it is, and one of skorch scores every epoch.
 """
 
 # %%
@@ -30,12 +30,12 @@ liked, liked_valid = train["rating"] >= 4, valid["rating"] >= 4
 # %%
 # Three penalties
 # ---------------
-# ``eval_set`` gives the rows to stop by. Without it ``early_stopping=True`` holds out a tenth
-# of the training rows.
+# ``eval_set`` gives the rows to stop by. Without it ``early_stopping=True`` holds out a
+# tenth of the training rows.
 #
 # Scikit-learn's callbacks are set on the estimator by ``set_callbacks`` (scikit-learn
-# 1.9 or newer), as on any other. Those of skorch are a parameter; what they record is in
-# ``history_``.
+# 1.9 or newer), as on any other. Those of skorch are a parameter; what they record is
+# in ``history_``.
 
 from sklearn.callback import ProgressBar
 from sklearn.metrics import roc_auc_score
@@ -61,17 +61,17 @@ for penalty in (2, 5, 20):
 
 for penalty, model in models.items():
     print(
-        f"l2_factors={penalty:<3} {model.n_iter_} epochs, epoch {model.best_iter_} kept,"
-        f" loss {min(model.history_['valid_loss']):.4f}"
+        f"l2_factors={penalty:<3} {model.n_iter_} epochs, kept {model.best_iter_}, "
+        f"loss {min(model.history_['valid_loss']):.4f}"
     )
 
 # %%
 # What happened
 # -------------
-# With a small penalty the loss of the training rows falls and falls, while that of the rows
-# held out turns after a few epochs: early stopping saves the model, but not all of it. With a
-# larger one the curve flattens out at a lower level and hardly turns at all. Early stopping is a
-# safety net; the penalty is what to tune.
+# With a small penalty the loss of the training rows falls and falls, while that of the
+# rows held out turns after a few epochs: early stopping saves the model, but not all of
+# it. With a larger one the curve flattens out at a lower level and hardly turns at all.
+# Early stopping is a safety net; the penalty is what to tune.
 
 import matplotlib.pyplot as plt
 

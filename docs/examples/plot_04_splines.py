@@ -14,8 +14,8 @@ vector per knot, and so a *curve* for every partner instead of a line.
 # %%
 # Made-up hires
 # -------------
-# Each kind of day has a curve over the hours. Warm weather adds to it, on free days more
-# than on working days. What we see is noisy.
+# Each kind of day has a curve over the hours. Warm weather adds to it, on free days
+# more than on working days. What we see is noisy.
 
 import numpy as np
 import pandas as pd
@@ -82,10 +82,11 @@ for name, encoder in encoders.items():
     print(f"{name:<25} RMSE against the truth: {rmse:5.1f} hires")
 
 # %%
-# The day as each model sees it, at 20 degrees. Straight lines cannot bend. Bins can, but
-# they jump, and what lies at one end of a bin is taken for what lies at the other. Soft
-# bins and splines follow the curves: the first with a corner at every knot, the second
-# smoothly, which costs them some of the narrow tops and makes waves where the truth is flat.
+# The day as each model sees it, at 20 degrees. Straight lines cannot bend. Bins can,
+# but they jump, and what lies at one end of a bin is taken for what lies at the other.
+# Soft bins and splines follow the curves: the first with a corner at every knot, the
+# second smoothly, which costs them some of the narrow tops and makes waves where the
+# truth is flat.
 
 import matplotlib.pyplot as plt
 

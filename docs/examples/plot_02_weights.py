@@ -4,19 +4,19 @@ Weights matter
 
 A label comes with a weight, and the weight multiplies the vector of the label. Counts
 make poor weights as they are: somebody who has rated 800 dramas is not 800 times as
-keen on drama as somebody who has rated one, but in the sum of a row they speak
-800 times as loud.
+keen on drama as somebody who has rated one, but in the sum of a row they speak 800
+times as loud.
 
-Here each person is described by how many films of each genre they have rated, and
-the model has to predict the stars of people *it has never seen*. The question is what to
-do with the counts.
+Here each person is described by how many films of each genre they have rated, and the
+model has to predict the stars of people *it has never seen*. The question is what to do
+with the counts.
 """
 
 # %%
 # A cell of counts
 # ----------------
-# A dict is a bag with weights: ``{"Drama": 12, "War": 3}``. The stars are not
-# looked at; so the bag of a new person is known before their first star is predicted.
+# A dict is a bag with weights: ``{"Drama": 12, "War": 3}``. The stars are not looked
+# at; so the bag of a new person is known before their first star is predicted.
 
 from skwfm.datasets import load_movielens
 
@@ -24,7 +24,8 @@ ratings = load_movielens()
 genres = ratings.assign(genre=ratings["genres"].str.split("|")).explode("genre")
 genres = genres[genres["genre"] != ""]
 counts = {
-    user: genre.value_counts().to_dict() for user, genre in genres.groupby("user")["genre"]
+    user: genre.value_counts().to_dict()
+    for user, genre in genres.groupby("user")["genre"]
 }
 ratings["watched"] = ratings["user"].map(counts)
 ratings[["user", "title", "watched", "rating"]].head(3)
@@ -49,8 +50,8 @@ ways = {
 }
 
 # %%
-# Each way is compared with the same model without the bag of genres watched, on the same
-# three folds. ``GroupKFold`` keeps all ratings of a person in one fold.
+# Each way is compared with the same model without the bag of genres watched, on the
+# same three folds. ``GroupKFold`` keeps all ratings of a person in one fold.
 
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -89,10 +90,11 @@ for name, parameters in ways.items():
     print(f"{name:<17} change of RMSE {change[name].mean():+.4f} stars")
 
 # %%
-# The left picture says why. The film stands in its row with a weight of 1. Beside it, a bag
-# of raw counts is tens to thousands long: a few people decide what the model learns. It
-# would have been better to leave the bag out. Once all bags are of one length it helps a
-# little; how they get there matters less, and the folds (dots) differ by more than that.
+# The left picture says why. The film stands in its row with a weight of 1. Beside it, a
+# bag of raw counts is tens to thousands long: a few people decide what the model
+# learns. It would have been better to leave the bag out. Once all bags are of one
+# length it helps a little; how they get there matters less, and the folds (dots) differ
+# by more than that.
 
 import matplotlib.pyplot as plt
 
@@ -113,7 +115,9 @@ for place, name in zip(places, ways, strict=True):
     right.plot(change[name].mean(), place, "|", color="#D55E00", ms=18, mew=3)
 left.axvline(1, color="#666666", linestyle="--", linewidth=1)
 left.set(
-    xscale="log", title="How long a person's bag is", xlabel="Length of the vector of weights"
+    xscale="log",
+    title="How long a person's bag is",
+    xlabel="Length of the vector of weights",
 )
 left.set_yticks(places, ways)
 left.invert_yaxis()

@@ -4,20 +4,20 @@ Clicks, from a file to calibrated probabilities
 
 Data of clicks are often passed on as text in the format of libFFM: a row a line, first
 whether there was a click, then ``field:feature:value`` for what was shown to whom. An
-advertiser pays by the *probability* of a click. So a model has to say 3 % where 3 of 100
-people click; to rank the rows is not enough.
+advertiser pays by the *probability* of a click. So a model has to say 3 % where 3 of
+100 people click; to rank the rows is not enough.
 
-This example goes the whole way: a file, a field-aware factorization machine (FFM) beside a
-logistic regression of the same columns, and the picture that tells whether their
-probabilities can be taken at their word.
+This example goes the whole way: a file, a field-aware factorization machine (FFM)
+beside a logistic regression of the same columns, and the picture that tells whether
+their probabilities can be taken at their word.
 """
 
 # %%
 # A file of clicks
 # ----------------
-# Real logs are large and few may be passed on, so we make one up: users, sites and adverts with
-# a hidden taste each, hour and device, and a bag of up to four interests per user, whose
-# weights are not 1. Some five in a hundred rows are clicks.
+# Real logs are large and few may be passed on, so we make one up: users, sites and
+# adverts with a hidden taste each, hour and device, and a bag of up to four interests
+# per user, whose weights are not 1. Some five in a hundred rows are clicks.
 
 import tempfile
 from pathlib import Path
@@ -25,7 +25,10 @@ from pathlib import Path
 import numpy as np
 
 rng = np.random.default_rng(0)
-n_rows, sizes = 60_000, {"user": 1_000, "site": 60, "advert": 200, "hour": 24, "device": 3}
+n_rows, sizes = (
+    60_000,
+    {"user": 1_000, "site": 60, "advert": 200, "hour": 24, "device": 3},
+)
 ids = {name: rng.zipf(1.3, n_rows) % size for name, size in sizes.items()}
 interests = [rng.choice(40, rng.integers(5), replace=False) for _ in range(1_000)]
 taste = {name: rng.normal(size=(size, 4)) for name, size in sizes.items()}
@@ -57,9 +60,9 @@ print(*path.read_text()[:150].splitlines()[:2], sep="\n")
 # %%
 # Reading, and three models
 # -------------------------
-# The matrix knows its fields. The last third of the rows, the latest ones in a real log,
-# is for testing. A third model gives clicks as much weight as all other rows together, as is
-# often done with rare classes.
+# The matrix knows its fields. The last third of the rows, the latest ones in a real
+# log, is for testing. A third model gives clicks as much weight as all other rows
+# together, as is often done with rare classes.
 
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
@@ -92,8 +95,8 @@ for name, model in models.items():
 # its word, the share of clicks in a group is the mean prediction there, and the points
 # lie on the diagonal.
 #
-# The logistic regression and the FFM both keep close to it. What sets them apart is
-# on the right: shown to the same share of people, the adverts that the FFM picks get more
+# The logistic regression and the FFM both keep close to it. What sets them apart is on
+# the right: shown to the same share of people, the adverts that the FFM picks get more
 # of the clicks. Balanced classes hardly change whom the FFM picks, and distort the
 # probabilities beyond use. Leave them out where the probability counts.
 
@@ -108,7 +111,9 @@ for (name, proba), colour, marker in zip(
     share, predicted = calibration_curve(
         y[future], proba, n_bins=10, strategy="quantile"
     )
-    left.plot(100 * predicted, 100 * share, color=colour, marker=marker, ms=5, label=name)
+    left.plot(
+        100 * predicted, 100 * share, color=colour, marker=marker, ms=5, label=name
+    )
     found = np.cumsum(y[future][np.argsort(-proba)]) / y[future].sum()
     right.plot(np.linspace(0, 100, len(found)), 100 * found, color=colour)
 left.plot([0.2, 100], [0.2, 100], "--", color="black", linewidth=0.8)

@@ -79,8 +79,8 @@ for truth in (linear, fm, ffm):
 # %%
 # Where the truth is linear nothing is lost by the others: their penalties keep vectors
 # that are not needed near zero. Where labels act in pairs the linear model stays near
-# the mean, however many rows it gets. The FM is the first to see something there, since it
-# has fewer vectors to learn. With enough rows the FFM passes it where the truth is
+# the mean, however many rows it gets. The FM is the first to see something there, since
+# it has fewer vectors to learn. With enough rows the FFM passes it where the truth is
 # field-aware, and nearly draws level where it is not. So begin with the FM, and try the
 # FFM when there are many rows per label.
 

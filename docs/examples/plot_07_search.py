@@ -3,12 +3,12 @@ A grid search over encoder and model
 ====================================
 
 How labels are weighed, which of them are too rare to keep, how strongly the vectors are
-held back: these choices depend on one another. In a pipeline they are parameters
-of one estimator, and ``GridSearchCV`` tries them together. The encoder is fitted anew on the
+held back: these choices depend on one another. In a pipeline they are parameters of one
+estimator, and ``GridSearchCV`` tries them together. The encoder is fitted anew on the
 training part of every split, so nothing leaks.
 
-The data are films with lists of genres, directors, actors and countries, and the
-target is the share of good reviews.
+The data are films with lists of genres, directors, actors and countries, and the target
+is the share of good reviews.
 """
 
 # %%
@@ -59,9 +59,10 @@ for name, found in {"FM": fm, "Ridge": ridge}.items():
 # labels that are kept, which is why they are tuned together. Even labels that a single
 # film of the training part has are worth keeping: the penalty looks after them.
 #
-# The printed lines say something else too. On these films a ridge regression of the same
-# columns, tuned over the same encodings, does about as well: what its genres say of a
-# film hardly depends on its actors. A search that shows this has been worth its time.
+# The printed lines say something else too. On these films a ridge regression of the
+# same columns, tuned over the same encodings, does about as well: what its genres say
+# of a film hardly depends on its actors. A search that shows this has been worth its
+# time.
 
 import matplotlib.pyplot as plt
 

@@ -4,8 +4,8 @@ Saving safely and serving from many threads
 
 A model that is worth something gets copied, stored and loaded by others. A pickle runs
 whatever its author wrote into it. The files of ``skwfm.save`` hold numbers, labels and
-parameters and no code: whatever was done to a file, ``skwfm.load`` gives back the model as
-it was saved, or it raises ``ModelFileError``.
+parameters and no code: whatever was done to a file, ``skwfm.load`` gives back the model
+as it was saved, or it raises ``ModelFileError``.
 
 ``predict`` changes nothing in a model. So any number of threads may call it at the same
 time, and each gets the same bits. What they gain in speed is measured at the end.
@@ -48,9 +48,9 @@ except skwfm.ModelFileError as error:
 # Serving
 # -------
 # With ``mmap=True`` the arrays are mapped instead of read: ten processes that serve one
-# model hold it in memory once. Here threads of one process share it. A request is 500 rows
-# that are encoded already. Every answer is compared with that of the model before it was
-# saved, to the last bit.
+# model hold it in memory once. Here threads of one process share it. A request is 500
+# rows that are encoded already. Every answer is compared with that of the model before
+# it was saved, to the last bit.
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -80,13 +80,15 @@ for n in n_threads:
         np.testing.assert_array_equal(answer, right)
     speed.append(len(answers) * 500 / seconds)
     latency.append([1000 * seconds for _, seconds in answers])
-    print(f"{n} threads: {speed[-1]:,.0f} rows/s, {len(answers)} answers equal to the bit")
+    print(
+        f"{n} threads: {speed[-1]:,.0f} rows/s, {len(answers)} answers equal to the bit"
+    )
 folder.cleanup()
 
 # %%
-# About as many threads as processors is a good number. With more of them, requests wait for
-# a turn inside a thread, and the slowest ones get slower. The figures are those of the
-# machine that built this page, and of what else it had to do.
+# About as many threads as processors is a good number. With more of them, requests wait
+# for a turn inside a thread, and the slowest ones get slower. The figures are those of
+# the machine that built this page, and of what else it had to do.
 
 import joblib
 import matplotlib.pyplot as plt

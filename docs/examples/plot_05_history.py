@@ -3,8 +3,8 @@ History fields
 ==============
 
 That somebody rated *Alien* says something of them before we look at the stars. So does
-the list of all else that they rated, and the list of who else rated the film. Both stand
-in the table of ratings already, spread over its rows.
+the list of all else that they rated, and the list of who else rated the film. Both
+stand in the table of ratings already, spread over its rows.
 
 ``HistoryEncoder`` gathers them: for each row the bag of the *other* items of its owner
 among the training rows. The own item is left out, so that a row says nothing about
@@ -14,8 +14,8 @@ itself, and rows that are held out are in no history. The stars are not looked a
 # %%
 # A history
 # ---------
-# The columns are the owner, then the item. Each of n items has the weight 1/sqrt(n), and
-# its own item is missing from every row.
+# The columns are the owner, then the item. Each of n items has the weight 1/sqrt(n),
+# and its own item is missing from every row.
 
 import pandas as pd
 
@@ -68,10 +68,10 @@ for name, fields in choices.items():
 # The error of the held-out ratings, by how many training ratings their user has, and by
 # how many their film has.
 #
-# The audience does most. Of a film with a handful of ratings the model learns little from
-# the stars, but who watched it hints at its kind. The history adds less, since the stars
-# of a user tell more than the titles do. A film without any training rating has no
-# audience, and there is least to gain.
+# The audience does most. Of a film with a handful of ratings the model learns little
+# from the stars, but who watched it hints at its kind. The history adds less, since the
+# stars of a user tell more than the titles do. A film without any training rating has
+# no audience, and there is least to gain.
 #
 # Longer histories (``max_items``) help a little more and cost in proportion.
 

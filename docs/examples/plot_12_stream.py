@@ -7,9 +7,9 @@ drops what it does not know: an unknown film is an empty bag and adds nothing to
 score. That is safe, and it is forgetful, for the film stays unknown however many
 ratings it gets.
 
-``partial_fit`` lets a vocabulary grow. New labels get columns *after* all columns there are,
-so that nothing already learned changes its place. Hashing is the third way: it keeps no
-vocabulary, and labels that fall on one column share a vector.
+``partial_fit`` lets a vocabulary grow. New labels get columns *after* all columns there
+are, so that nothing already learned changes its place. Hashing is the third way: it
+keeps no vocabulary, and labels that fall on one column share a vector.
 """
 
 # %%
@@ -26,7 +26,9 @@ ratings = ratings.astype({"user": str, "film": str})
 days = [ratings[start : start + 5_000] for start in range(0, 100_000, 5_000)]
 columns = ["user", "film", "genres"]
 is_new = [~day["film"].isin(days[0]["film"]) for day in days]
-print(f"{np.mean(is_new[-1]):.0%} of the last day's ratings are of films not in the first")
+print(
+    f"{np.mean(is_new[-1]):.0%} of the last day's ratings are of films not in the first"
+)
 
 # %%
 # Predict first, then learn
@@ -72,9 +74,9 @@ for name, (errors, n_columns) in runs.items():
     print(f"{name:<15} RMSE of the last week {week:.4f}, {n_columns[-1]:,} columns")
 
 # %%
-# The estimators do it by themselves too: ``model.partial_fit(day[columns], stars)`` takes
-# the table as it is, and its encoder grows with it. (It takes text as one label; for
-# ``"Comedy|Drama"`` bring an encoder of your own, as here.)
+# The estimators do it by themselves too: ``model.partial_fit(day[columns], stars)``
+# takes the table as it is, and its encoder grows with it. (It takes text as one label;
+# for ``"Comedy|Drama"`` bring an encoder of your own, as here.)
 #
 # What it is worth
 # ----------------
@@ -82,8 +84,9 @@ for name, (errors, n_columns) in runs.items():
 # smaller the error is than with the vocabulary of that day, to which all these films
 # look the same. The gap opens as the days go by and the films become known.
 #
-# A hash does nearly as well with several times as many columns as there are labels. With too
-# few of them, strangers share a vector, and films that were known before suffer too.
+# A hash does nearly as well with several times as many columns as there are labels.
+# With too few of them, strangers share a vector, and films that were known before
+# suffer too.
 
 import matplotlib.pyplot as plt
 
@@ -99,11 +102,11 @@ base = runs["fixed on day 1"][0]
 for name, (errors, n_columns) in runs.items():
     colour, marker = styles[name]
     style = {"color": colour, "marker": marker, "ms": 4, "label": name}
-    rmse, fixed = (
-        np.array([np.sqrt(e[new].mean()) for e, new in zip(each, is_new[1:])])
-        for each in (errors, base)
-    )
-    left.plot(numbers[1:], rmse - fixed, **style)
+    gain = [
+        np.sqrt(squared[new].mean()) - np.sqrt(fixed[new].mean())
+        for squared, fixed, new in zip(errors, base, is_new[1:], strict=True)
+    ]
+    left.plot(numbers[1:], gain, **style)
     right.plot(numbers, n_columns, **style)
 left.set(
     title="Error on films that day 1 lacked",

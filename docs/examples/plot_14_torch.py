@@ -3,19 +3,19 @@ A training loop of your own: how sure is the model?
 ===================================================
 
 The estimators have the usual losses. For any other there are the torch modules behind
-them: ``WeightedFM`` in a loop that you write, with the loss, the optimizer and the other
-layers you like.
+them: ``WeightedFM`` in a loop that you write, with the loss, the optimizer and the
+other layers you like.
 
-Here an estimator predicts stars, and a module learns how far off it will be. Some people
-are hard to predict and some films divide opinions; a single error rate for all
+Here an estimator predicts stars, and a module learns how far off it will be. Some
+people are hard to predict and some films divide opinions; a single error rate for all
 of them hides that.
 """
 
 # %%
 # Honest errors
 # -------------
-# Errors on rows that were learned are too small. ``cross_val_predict`` predicts each training
-# row by a model that has not seen it.
+# Errors on rows that were learned are too small. ``cross_val_predict`` predicts each
+# training row by a model that has not seen it.
 
 import numpy as np
 from sklearn.model_selection import cross_val_predict, train_test_split
@@ -35,26 +35,28 @@ test_errors = model.fit(X, train["rating"]).predict(X_test) - test["rating"]
 # %%
 # Padded bags
 # -----------
-# The modules take a batch as three arrays. ``to_padded`` makes them: the labels of each row,
-# where each of its bags ends, and the weights.
+# The modules take a batch as three arrays. ``to_padded`` makes them: the labels of each
+# row, where each of its bags ends, and the weights.
 
 import torch
 
 from skwfm import to_padded
 
 bags, bags_test = (tuple(map(torch.from_numpy, to_padded(Z))) for Z in (X, X_test))
-target, target_test = (torch.tensor(e.to_numpy()).float() for e in (errors, test_errors))
+target, target_test = (
+    torch.tensor(e.to_numpy()).float() for e in (errors, test_errors)
+)
 for name, part in zip(["indices", "offsets", "weights"], bags, strict=True):
     print(f"{name:<8} {tuple(part.shape)}, first row {part[0].numpy().round(2)}")
 
 # %%
 # The loop
 # --------
-# The module scores the logarithm of the standard deviation, and the loss is the negative
-# log-likelihood of a normal error. A batch touches some of the labels only, so gradients
-# are sparse and ``SparseAdagrad`` moves no other rows. The penalty is on the sums of the
-# bags, which the module's ``bag`` returns. Batches as small as these are done soonest by
-# one thread.
+# The module scores the logarithm of the standard deviation, and the loss is the
+# negative log-likelihood of a normal error. A batch touches some of the labels only, so
+# gradients are sparse and ``SparseAdagrad`` moves no other rows. The penalty is on the
+# sums of the bags, which the module's ``bag`` returns. Batches as small as these are
+# done soonest by one thread.
 
 from skwfm.nn import SparseAdagrad, WeightedFM
 
@@ -90,8 +92,8 @@ for _ in range(5):
 # Can it be believed?
 # -------------------
 # Held-out ratings in ten groups, by the deviation that was predicted. The error of each
-# group is what was said of it: the surest tenth is off by about half as much
-# as the most doubtful one. A single deviation for all would be the dashed line.
+# group is what was said of it: the surest tenth is off by about half as much as the
+# most doubtful one. A single deviation for all would be the dashed line.
 
 import matplotlib.pyplot as plt
 
