@@ -7,7 +7,7 @@ some people give more stars. It cannot know *who likes what*: whatever it has le
 two people, it ranks all films in the same order for both.
 
 A factorization machine (FM) adds that. It has a short vector for every user, every film
-and every genre, and scores how well those of a row agree. Here both models get the same
+and every genre, and scores how well those of a row agree. Here both get the same
 columns, and we look at what the FM makes of them.
 """
 
@@ -26,12 +26,13 @@ train, test = train_test_split(ratings, test_size=0.2, random_state=0)
 ratings.head()
 
 # %%
-# One encoder, two models
-# -----------------------
+# One encoding, two kinds of model
+# --------------------------------
 # ``FieldTransformer`` is a ``ColumnTransformer`` that remembers which output column
 # belongs to which field. Users and films have one label per row, and genres a bag of
 # labels. ``normalize="sqrt"`` keeps a film of six genres from counting six times as
-# much as a film of one.
+# much as a film of one. The model in the middle says what the genres are worth to the
+# FM.
 
 import numpy as np
 from sklearn.linear_model import Ridge
