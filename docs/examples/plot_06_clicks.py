@@ -17,7 +17,7 @@ their probabilities can be taken at their word.
 # ----------------
 # Real logs are large and few may be passed on, so we make one up: users, sites and
 # adverts with a hidden taste each, hour and device, and a bag of up to four interests
-# per user, whose weights are not 1. Some five in a hundred rows are clicks.
+# per user, whose weights are not 1. A few rows in a hundred are clicks.
 
 import tempfile
 from pathlib import Path

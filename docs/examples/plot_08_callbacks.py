@@ -72,6 +72,8 @@ for penalty, model in models.items():
 # rows held out turns after a few epochs: early stopping saves the model, but not all of
 # it. With a larger one the curve flattens out at a lower level and hardly turns at all.
 # Early stopping is a safety net; the penalty is what to tune.
+#
+# ``skwfm.inspection.TrainingHistoryDisplay`` draws the left picture for one model.
 
 import matplotlib.pyplot as plt
 

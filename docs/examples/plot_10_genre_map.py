@@ -47,12 +47,24 @@ pd.DataFrame(
 )
 
 # %%
+# How long a vector is says how much the genre matters to the pairs it is part of. Short
+# ones belong to genres that divide nobody, or that have too few ratings to tell.
+
+import numpy as np
+
+encoder, fm = model
+is_genre = fm.fields_ == fm.field_names_.index("genres")
+lengths = np.linalg.norm(fm.factors_[is_genre], axis=1)
+genres = encoder.categories_[columns.index("genres")]
+pd.DataFrame({"length": lengths}, genres).sort_values("length").round(2).T
+
+# %%
 # The map
 # -------
-# The origin is the mean of all genres. Far from it are those on which people differ;
-# near it those that divide nobody, or that have too few ratings to tell. The share of
-# the variance on the axes says how much of the vectors can be seen in two dimensions.
-# Other runs turn and mirror the map, and move the rare genres; the neighbourhoods stay.
+# Genres side by side please the same people, if the two axes show it: their shares of the
+# variance say how much of the vectors can be seen from here. A genre in the middle may
+# have a short vector, or one that points out of the page; the lengths above tell which.
+# Other runs turn and mirror the map and move the rare genres. The close neighbours stay.
 
 import matplotlib.pyplot as plt
 

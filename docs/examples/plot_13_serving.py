@@ -4,8 +4,8 @@ Saving safely and serving from many threads
 
 A model that is worth something gets copied, stored and loaded by others. A pickle runs
 whatever its author wrote into it. The files of ``skwfm.save`` hold numbers, labels and
-parameters and no code: whatever was done to a file, ``skwfm.load`` gives back the model
-as it was saved, or it raises ``ModelFileError``.
+parameters and no code: loading one runs nothing that is in it, and a file that was
+damaged raises ``ModelFileError``.
 
 ``predict`` changes nothing in a model. So any number of threads may call it at the same
 time, and each gets the same bits. What they gain in speed is measured at the end.
