@@ -56,15 +56,16 @@ encoder, fm = model
 is_genre = fm.fields_ == fm.field_names_.index("genres")
 lengths = np.linalg.norm(fm.factors_[is_genre], axis=1)
 genres = encoder.categories_[columns.index("genres")]
-pd.DataFrame({"length": lengths}, genres).sort_values("length").round(2).T
+pd.DataFrame({"length": lengths}, genres).sort_values("length").round(2).transpose()
 
 # %%
 # The map
 # -------
-# Genres side by side please the same people, if the two axes show it: their shares of the
-# variance say how much of the vectors can be seen from here. A genre in the middle may
-# have a short vector, or one that points out of the page; the lengths above tell which.
-# Other runs turn and mirror the map and move the rare genres. The close neighbours stay.
+# Genres side by side please the same people, if the two axes show it: their shares of
+# the variance say how much of the vectors can be seen from here. A genre in the middle
+# may have a short vector, or one that points out of the page; the lengths above tell
+# which. Other runs turn and mirror the map and move the rare genres. The close
+# neighbours stay.
 
 import matplotlib.pyplot as plt
 
