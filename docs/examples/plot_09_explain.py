@@ -55,14 +55,16 @@ print(explanation)
 # One row
 # -------
 # Of the predictions above 4.5 stars, for films that many have rated, we take the one
-# that pairs raise most: what is recommended to this person and not to everybody. As a
-# table, the largest terms first:
+# that pairs raise most: what is recommended to this person and not to everybody. With
+# ``label_pairs=True`` the pairs are those of single labels. As a table, the largest
+# terms first:
 
 by_pairs = explanation.pairs.sum(axis=1)
 is_known = test["film"].map(train["film"].value_counts()) >= 100
 row = np.where(is_known & (explanation.scores() > 4.5), by_pairs, -np.inf).argmax()
-terms = explanation.to_frame(row).dropna(axis=1, how="all").fillna("")
-terms.sort_values("contribution", key=abs, ascending=False).round(3)
+terms = explain(model, test.iloc[[row]], label_pairs=True).to_frame()
+terms = terms.drop(columns="row").fillna("")
+terms.sort_values("contribution", key=abs, ascending=False).head(10).round(3)
 
 # %%
 # As a picture, from the intercept on. A blue bar raises the prediction, an orange one

@@ -48,7 +48,8 @@ pd.DataFrame(
 
 # %%
 # How long a vector is says how much the genre matters to the pairs it is part of. Short
-# ones belong to genres that divide nobody, or that have too few ratings to tell.
+# ones belong to genres that divide nobody, or that have too few ratings to tell. These
+# are the four shortest and the four longest.
 
 import numpy as np
 
@@ -56,7 +57,8 @@ encoder, fm = model
 is_genre = fm.fields_ == fm.field_names_.index("genres")
 lengths = np.linalg.norm(fm.factors_[is_genre], axis=1)
 genres = encoder.categories_[columns.index("genres")]
-pd.DataFrame({"length": lengths}, genres).sort_values("length").round(2).transpose()
+table = pd.DataFrame({"length": lengths}, genres).sort_values("length").round(2)
+pd.concat([table.head(4), table.tail(4)])
 
 # %%
 # The map
