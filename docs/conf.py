@@ -1,9 +1,15 @@
 """Configuration of Sphinx; everything it needs is local, no page asks the network."""
 
 import re
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
 
 from docutils import nodes
+
+ROOT = Path(__file__).parents[1]
+# The package `benchmarks`, whose plots the performance page shows, and the extensions.
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 
 project = "skwfm"
 author = "skwfm contributors"
@@ -11,16 +17,20 @@ copyright = "2026, skwfm contributors"  # noqa: A001
 release = version = _version("skwfm")
 
 extensions = [
+    "mathml",
     "myst_parser",
     "numpydoc",
+    "results",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples", "auto_examples/*.ipynb", "sg_execution_times.rst"]
 
-myst_enable_extensions = ["colon_fence"]
+html_math_renderer = "mathml"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # The pages list the methods themselves; stubs of one page per method would bury them.
@@ -34,6 +44,24 @@ toc_object_entries = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "FileNameSortKey",
+    "backreferences_dir": "auto_examples/backreferences",
+    "doc_module": ("skwfm",),
+    "reference_url": {"skwfm": None},
+    "download_all_examples": False,
+    "notebook_extensions": [],
+    "write_computation_times": False,
+    "min_reported_time": 1e6,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    # Any warning of an example fails the build, as in the tests.
+    "only_warn_on_example_error": False,
+}
+
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
@@ -43,19 +71,14 @@ html_theme_options = {
     "github_url": "https://github.com/skwfm/skwfm",
     "show_toc_level": 2,
     "navigation_with_keys": False,
+    "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
 # A page without a tree below it needs no sidebar on the left.
 html_sidebars = {
-    "index": [],
-    "user_guide": [],
-    "callbacks": [],
-    "files": [],
-    "history": [],
-    "changelog": [],
-    "contributing": [],
+    name: [] for name in ("index", "performance", "changelog", "contributing")
 }
 
 
