@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[1]
 # The package `benchmarks`, whose plots the performance page shows, and the extensions.
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 
+from members import own_members  # noqa: E402
+
+SUBMODULES = ["skwfm.datasets", "skwfm.inspection", "skwfm.nn"]
+
 project = "skwfm"
 author = "skwfm contributors"
 copyright = "2026, skwfm contributors"  # noqa: A001
@@ -27,19 +31,27 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "examples", "auto_examples/*.ipynb", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "_templates", "examples", "sg_execution_times.rst"]
 
 html_math_renderer = "mathml"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# The pages list the methods themselves; stubs of one page per method would bury them.
-autosummary_generate = False
+# A page per public name, made by the templates from what `own_members` says.
+autosummary_generate = True
+autosummary_context = {"own_members": own_members(["skwfm", *SUBMODULES])}
+templates_path = ["_templates"]
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-# The headings are in the contents already.
-toc_object_entries = False
+toc_object_entries_show_parents = "hide"
+# Every reference in a docstring leads somewhere, but for those to other packages, whose
+# inventories are on the network, and one that comes with a docstring of scikit-learn's.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(matplotlib|numpy|pandas|scipy|sklearn|skorch|torch)\..*"),
+    (r"py:obj", r"named_transformers_"),
+]
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -58,8 +70,6 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "remove_config_comments": True,
-    # Any warning of an example fails the build, as in the tests.
-    "only_warn_on_example_error": False,
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -90,6 +100,15 @@ def _escape_underscores(app, what, name, obj, options, lines):
             lines[i] = names + " : " + re.sub(r"(?<=\w)_(?!\w)", r"\\_", kind)
 
 
+def _without_zip(app, docname, source):
+    """Drop the note on top of an example, and the archive of its one script."""
+    if docname.startswith("auto_examples/"):
+        note = r"\.\. only:: html\n\n    \.\. note::\n.*?\n\n(?=\.\. rst-class)"
+        archive = r" +\.\. container:: sphx-glr-download sphx-glr-download-zip\n\n.*\n"
+        source[0] = re.sub(note, "", source[0], flags=re.DOTALL)
+        source[0] = re.sub(archive, "", source[0])
+
+
 def _strip_blocks(app, doctree):
     """Drop the empty line that a doctest needs before the end of its block."""
     for block in doctree.findall(nodes.literal_block):
@@ -110,5 +129,6 @@ def setup(app):
     """Connect them."""
     # Before numpydoc, which listens at 500.
     app.connect("autodoc-process-docstring", _escape_underscores, priority=400)
+    app.connect("source-read", _without_zip)
     app.connect("doctree-read", _strip_blocks)
     app.connect("doctree-read", _number_references)

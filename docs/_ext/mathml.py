@@ -28,7 +28,7 @@ def _inline(writer: HTML5Translator, node: nodes.math) -> None:
 
 
 def _block(writer: HTML5Translator, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math">{_convert(node, as_block=True)}</div>\n')
+    writer.body.append(f'<div class="formula">{_convert(node, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 

@@ -20,7 +20,7 @@ def epochs(path: Path) -> None:
     of = table[(table["mode"] == "epoch") & (table["measure"] == "cpu_seconds")]
     cases = of[["problem", "model", "k"]].drop_duplicates()
     cases = list(cases.sort_values(["model", "problem"]).itertuples(index=False))
-    figure = Figure(figsize=(8.4, 5.2), layout="constrained")
+    figure = Figure(figsize=(7.8, 5.2), layout="constrained")
     panels = figure.subplots(2, -(-len(cases) // 2), squeeze=False).ravel()
     for panel in panels[len(cases) :]:
         panel.remove()
@@ -47,9 +47,9 @@ def _bars(panel, seconds: pd.Series) -> None:
     colours = [OURS if name.startswith("skwfm") else THEIRS for name in seconds.index]
     panel.barh(seconds.index, seconds, color=colours)
     for place, value in enumerate(seconds):
-        panel.text(value, place, f" {value:.2g}", va="center", fontsize=8)
+        panel.text(value, place, f" {value:.2g}", va="center", fontsize=9)
     panel.set_xlim(0, 1.25 * seconds.max())
-    panel.tick_params(axis="y", labelsize=8, length=0)
+    panel.tick_params(axis="y", labelsize=9, length=0)
     panel.set_xticks([])
     panel.spines[["top", "right", "bottom"]].set_visible(False)
 
