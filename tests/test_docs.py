@@ -1,4 +1,4 @@
-"""What the documentation promises: every public name has a page, and links lead somewhere.
+"""What the documentation promises: a page per public name, links that lead somewhere.
 
 The built site is checked by ``docs/check_html.py``, which is tested here; the blocks of
 code with prompts on its pages are tests of their own.
@@ -25,7 +25,7 @@ check_html = runpy.run_path(str(DOCS / "check_html.py"))
 
 
 def listed_names() -> list[str]:
-    """Return the names in the autosummary blocks of the API page, with their modules."""
+    """Return the full names in the autosummary blocks of the API page."""
     names, module = [], ""
     for line in (DOCS / "api" / "index.md").read_text().splitlines():
         if match := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
@@ -88,7 +88,7 @@ def test_a_broken_link_is_found():
 def test_the_check_of_the_site_finds_what_is_broken(tmp_path):
     (tmp_path / "a.html").write_text(
         '<h1 id="top">A</h1><a href="b.html#here">b</a> <a href="#top">a</a>'
-        '<a href="https://example.org">fine</a><script src="//cdn.example/x.js"></script>'
+        '<a href="https://example.org">ok</a><script src="//cdn.example/x.js"></script>'
     )
     (tmp_path / "b.html").write_text('<a href="c.html">c</a><img src="a.png">')
     (tmp_path / "s.css").write_text("@import 'https://fonts.example/f.css';")

@@ -39,7 +39,7 @@ def _members(cls: type) -> list[str]:
 
 
 def _is_own(cls: type, name: str) -> bool:
-    """Tell whether this package defines it, as a method or property with a docstring."""
+    """Tell whether this package defines it, with a docstring."""
     if name.startswith("_") or name in HIDDEN:
         return False
     home = next((base for base in cls.__mro__ if name in vars(base)), object)

@@ -10,9 +10,9 @@ A table is chosen from a report in ``benchmarks/results`` by the heading above i
 
 ``section`` (the first table of the report without it) is a heading or the start of the
 text before the table; ``columns`` chooses, orders and, after ``=``, renames; ``where``
-keeps the rows of these values, ``|`` between alternatives. ``results-text`` is the text below a heading, up to the
-next one. What is not found fails the build. A picture of `results_plots.PLOTS` stands
-in ``docs/_generated``, drawn anew if a CSV file is newer.
+keeps the rows of these values, ``|`` between alternatives. ``results-text`` is the text
+below a heading, up to the next one. What is not found fails the build. A picture of
+`results_plots.PLOTS` stands in ``docs/_generated``, drawn anew if a CSV file is newer.
 """
 
 import re
@@ -93,9 +93,7 @@ def find_table(report: str, section: str) -> tuple[list[str], list[list[str]]]:
     return cells[0], cells[2:]
 
 
-def keep_rows(
-    names: list[str], rows: list[list[str]], wanted: str
-) -> list[list[str]]:
+def keep_rows(names: list[str], rows: list[list[str]], wanted: str) -> list[list[str]]:
     """Return the rows that have all wanted values, ``name=value|value; name=value``."""
     for part in filter(None, wanted.split(";")):
         name, _, value = part.partition("=")

@@ -59,18 +59,21 @@ def quality(path: Path) -> None:
     runs = pd.read_csv(RESULTS / "quality.csv")
     rmse = runs.pivot_table(index=["problem", "seed"], columns="model", values="rmse")
     below = 100 * (1 - rmse.div(rmse["ridge"], axis=0))
-    models = {"WeightedFMRegressor": ("FM", "o"), "WeightedFFMRegressor": ("FFM", "s")}
+    models = [
+        ("WeightedFMRegressor", "FM", "o", -0.12),
+        ("WeightedFFMRegressor", "FFM", "s", 0.12),
+    ]
     figure = Figure(figsize=(7.0, 2.6), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="black", linewidth=1)
     problems = list(below.index.get_level_values("problem").unique())
-    for shift, (name, (label, marker)) in zip((-0.12, 0.12), models.items()):
+    for name, label, marker, shift in models:
         colour = plots.STYLES[label][0]
         for place, problem in enumerate(problems):
             values = below.loc[problem, name].to_numpy()
             y = place + shift
             axes.plot(values, np.full(len(values), y), marker, color=colour, alpha=0.4)
-            axes.plot([values.mean()] * 2, [y - 0.1, y + 0.1], color=colour, linewidth=3)
+            axes.vlines(values.mean(), y - 0.1, y + 0.1, color=colour, linewidth=3)
         axes.plot([], [], marker, color=colour, label=f"{label}, defaults")
     axes.set_yticks(range(len(problems)), problems)
     axes.set_ylim(len(problems) - 0.5, -0.5)
