@@ -9,7 +9,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skwfm import datasets, nn
+    from skwfm import datasets, inspection, nn
     from skwfm._bags import from_padded, to_padded
     from skwfm._compose import FieldTransformer, make_field_transformer
     from skwfm._dates import DateEncoder
@@ -46,6 +46,7 @@ __all__ = [
     "datasets",
     "from_padded",
     "hstack",
+    "inspection",
     "load",
     "make_field_transformer",
     "nn",
@@ -53,7 +54,7 @@ __all__ = [
     "to_padded",
 ]
 
-_MODULES = {"datasets", "nn"}
+_MODULES = {"datasets", "inspection", "nn"}
 _HOMES = {
     "_bags": ("from_padded", "to_padded"),
     "_compose": ("FieldTransformer", "make_field_transformer"),

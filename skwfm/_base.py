@@ -46,6 +46,7 @@ from skwfm._schedules import SCHEDULES
 from skwfm._solver_validation import check_solver_name, check_stream_options
 from skwfm._solvers import ONLINE, SOLVERS
 from skwfm._state import Known
+from skwfm._statistics import Statistics, added, statistics_of
 from skwfm._stream import Learned, Stream
 from skwfm._training import Fitted, Problem, room_for_table, train
 from skwfm.nn._fm import FactorModule
@@ -68,6 +69,7 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
 
     history_: dict[str, list[float]]
     n_iter_: int
+    statistics_: Statistics
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_factors": [Interval(Integral, 1, None, closed="left")],
@@ -240,7 +242,9 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         # Nobody else holds the parts of the problem: training frees what it has used.
         rows = X, y, sample_weight
         with no_threads_of_parent():
-            fitted = train(self, self._whole_problem(*rows, eval_set, known), rng)
+            fitted = train(
+                self, self._counted(self._whole_problem(*rows, eval_set, known)), rng
+            )
             self._keep(fitted, known is not None)
 
     def _whole_problem(
@@ -265,7 +269,10 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
         with self._unchanged_on_error():
             go_on = hasattr(self, "factors_")
             before = self._known() if go_on else None
+            counted = getattr(self, "statistics_", None) if go_on else None
             problem = self._problem(X, y, sample_weight, before, classes)
+            self._counted(problem, np.float64)
+            self.statistics_ = added(counted, self.statistics_)
             X, values, weights = problem.X, problem.values, problem.weights
             known = problem.known
             stream = Stream.of(self, problem.loss, problem.layout, self._n_threads())
@@ -318,6 +325,13 @@ class BaseWeightedFM(CallbackSupport, FieldInput):
             with room_for_table(*sizes):
                 known = known.grown(matrix.shape[1])
         return Problem(matrix, values, weights, loss, None, layout, dtype, known)
+
+    def _counted(self, problem: Problem, dtype: Any = np.float32) -> Problem:
+        """Learn how often the labels occur; return the problem."""
+        columns = self.fields_, self.n_fields_
+        rows = problem.X, problem.weights
+        self.statistics_ = statistics_of(*rows, *columns, dtype)
+        return problem
 
     def _known(self) -> Known:
         """Return the fitted parameters, to go on from."""

@@ -145,6 +145,10 @@ class WeightedFMRegressor(WeightedRegressor):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    statistics_ : dict
+        Sums over the training rows: ``n_rows``, their weight; per column ``count`` of
+        rows that hold the label, ``weight`` and ``square`` of the weights; per field
+        ``bag_square`` of the total of a bag. Estimates from 32,768 rows or more.
     solver_state_ : object
         What `partial_fit` and `warm_start` go on from: counts of labels, sums of
         squared gradients. Predictions do not need it.
@@ -323,6 +327,10 @@ class WeightedFMClassifier(WeightedClassifier):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    statistics_ : dict
+        Sums over the training rows: ``n_rows``, their weight; per column ``count`` of
+        rows that hold the label, ``weight`` and ``square`` of the weights; per field
+        ``bag_square`` of the total of a bag. Estimates from 32,768 rows or more.
     solver_state_ : object
         What `partial_fit` and `warm_start` go on from: counts of labels, sums of
         squared gradients. Predictions do not need it.
@@ -499,6 +507,10 @@ class WeightedFFMRegressor(WeightedRegressor):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    statistics_ : dict
+        Sums over the training rows: ``n_rows``, their weight; per column ``count`` of
+        rows that hold the label, ``weight`` and ``square`` of the weights; per field
+        ``bag_square`` of the total of a bag. Estimates from 32,768 rows or more.
     solver_state_ : object
         What `partial_fit` and `warm_start` go on from: counts of labels, sums of
         squared gradients. Predictions do not need it.
@@ -675,6 +687,10 @@ class WeightedFFMClassifier(WeightedClassifier):
         Epochs run.
     best_iter_ : int
         Epoch whose parameters were kept, from 1; 0 is the start.
+    statistics_ : dict
+        Sums over the training rows: ``n_rows``, their weight; per column ``count`` of
+        rows that hold the label, ``weight`` and ``square`` of the weights; per field
+        ``bag_square`` of the total of a bag. Estimates from 32,768 rows or more.
     solver_state_ : object
         What `partial_fit` and `warm_start` go on from: counts of labels, sums of
         squared gradients. Predictions do not need it.

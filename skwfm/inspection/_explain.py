@@ -1,0 +1,410 @@
+"""The exact decomposition of scores: a factorization machine is a polynomial.
+
+``score = b + sum_j w_ij a_j + sum of the terms of all pairs of fields``; nothing is
+sampled or fitted, as it has to be for a forest or a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from skwfm._extras import require
+from skwfm._fields import FieldCSR
+from skwfm._inspection_validation import (
+    check_finite_terms,
+    check_row,
+    too_many_terms_error,
+)
+from skwfm._memory import memory_limit
+from skwfm.inspection._opened import labels_of, open_model
+from skwfm.inspection._terms import field_pair_terms, label_pair_terms, n_label_pairs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Explanation", "explain"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """The terms that the scores of some rows consist of, see `explain`.
+
+    With more than two classes every array of terms has a last axis for them.
+
+    Attributes
+    ----------
+    rows : FieldCSR of shape (n_rows, n_columns)
+        The rows as the model sees them; entry e is label ``rows.indices[e]``.
+    intercept : float or array of shape (n_classes,)
+        The same for every row.
+    linear : array of shape (nnz,)
+        Linear term of each entry of `rows`.
+    pairs : array of shape (n_rows, n_pairs)
+        Term of each pair of fields.
+    field_pairs : array of int, shape (n_pairs, 2)
+        The fields of each pair.
+    label_entries : array of int, shape (n_label_pairs, 2) or None
+        The two entries of `rows` of each pair of labels, if asked for.
+    label_terms : array of shape (n_label_pairs,) or None
+        Their terms; over the labels of two fields they sum to that in `pairs`.
+    feature_names : array of str, shape (n_columns,)
+        Names of the columns.
+    field_names : tuple of str
+        Names of the fields.
+    classes : array or None
+        The classes of the last axis.
+
+    See Also
+    --------
+    explain : Makes it.
+    ContributionDisplay : Draws one row of it.
+    """
+
+    rows: FieldCSR
+    intercept: Any
+    linear: Array
+    pairs: Array
+    field_pairs: npt.NDArray[np.int64]
+    feature_names: Array
+    field_names: tuple[str, ...]
+    classes: Array | None = None
+    label_entries: npt.NDArray[np.int64] | None = None
+    label_terms: Array | None = None
+
+    def __repr__(self) -> str:
+        """Show how much there is."""
+        n_rows, n_pairs = self.pairs.shape[:2]
+        return (
+            f"Explanation(n_rows={n_rows}, n_linear={len(self.linear)}, "
+            f"n_field_pairs={n_pairs})"
+        )
+
+    def scores(self) -> Array:
+        """Sum the terms of every row.
+
+        Returns
+        -------
+        array of shape (n_rows,) or (n_rows, n_classes)
+            ``decision_function`` of a classifier, ``predict`` of a regressor (its
+            logarithm with ``loss="poisson"``), to rounding.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwfm import FieldCSR, WeightedFMRegressor
+        >>> from skwfm.inspection import explain
+        >>> X = FieldCSR([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]], fields=[0, 0, 1])
+        >>> fm = WeightedFMRegressor(random_state=0).fit(X, [1.0, 3.0])
+        >>> np.allclose(explain(fm, X).scores(), fm.predict(X))
+        True
+        """
+        out: Array = self.intercept + self._by_row(self.linear) + self.pairs.sum(1)
+        return out
+
+    def by_field(self) -> Array:
+        """Share the score, less the intercept, among the fields.
+
+        A field has its linear terms and half of each pair that it is part of: its
+        Shapley value, where a field that is left out is an empty bag [1]_.
+
+        Returns
+        -------
+        array of shape (n_rows, n_fields) or (n_rows, n_fields, n_classes)
+
+        References
+        ----------
+        .. [1] Lundberg and Lee (2017), "A Unified Approach to Interpreting Model
+           Predictions", NeurIPS.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwfm import FieldCSR, WeightedFMRegressor
+        >>> from skwfm.inspection import explain
+        >>> X = FieldCSR([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]], fields=[0, 0, 1])
+        >>> fm = WeightedFMRegressor(random_state=0).fit(X, [1.0, 3.0])
+        >>> explained = explain(fm, X)
+        >>> shares = explained.by_field()
+        >>> shares.shape
+        (2, 2)
+        >>> bool(np.allclose(explained.intercept + shares.sum(axis=1), fm.predict(X)))
+        True
+        """
+        n_rows, n_fields = self.rows.shape[0], len(self.field_names)
+        out = np.zeros((n_rows, n_fields, *self.linear.shape[1:]))
+        np.add.at(out, (self.row_of_entry, self.field_of_entry), self.linear)
+        for (f, g), terms in zip(
+            self.field_pairs, self.pairs.swapaxes(0, 1), strict=True
+        ):
+            out[:, f] += terms / 2
+            out[:, g] += terms / 2
+        return out
+
+    def to_frame(self, row: int | None = None) -> pd.DataFrame:
+        """Return the terms as a tidy table, which needs pandas.
+
+        Parameters
+        ----------
+        row : int, optional
+            Only this row of `X`; by default all.
+
+        Returns
+        -------
+        DataFrame
+            A line per term with the columns ``row``, ``term`` ("intercept",
+            "linear" or "pair"), ``field``, ``label``, ``field_2``, ``label_2``,
+            ``contribution`` and, with more than two classes, ``class``. Pairs are
+            those of labels if they were asked for, else those of fields. Pairs of
+            fields of which one is empty are left out. The contributions of a row sum
+            to its score.
+
+        Raises
+        ------
+        ValueError
+            If there is no such row.
+        ImportError
+            If pandas is not installed.
+        """
+        (pandas,) = require("pandas", extra="examples")
+        frame: pd.DataFrame = pandas.DataFrame(_table(self, row))
+        return frame
+
+    def only(self, row: int) -> Explanation:
+        """Return the explanation of one row.
+
+        Parameters
+        ----------
+        row : int
+            From 0.
+
+        Returns
+        -------
+        Explanation
+            Of one row, which is its row 0.
+
+        Raises
+        ------
+        ValueError
+            If there is no such row.
+        """
+        check_row(row, self.rows.shape[0])
+        start, stop = self.rows.indptr[row : row + 2].tolist()
+        entries, terms = self.label_entries, self.label_terms
+        if entries is not None and terms is not None:
+            here = (entries[:, 0] >= start) & (entries[:, 0] < stop)
+            entries, terms = entries[here] - start, terms[here]
+        return replace(
+            self,
+            rows=self.rows[row],
+            linear=self.linear[start:stop],
+            pairs=self.pairs[row : row + 1],
+            label_entries=entries,
+            label_terms=terms,
+        )
+
+    @property
+    def row_of_entry(self) -> npt.NDArray[np.int64]:
+        """The row of every entry of `rows`, shape (nnz,)."""
+        counts = np.diff(self.rows.indptr)
+        return np.repeat(np.arange(self.rows.shape[0]), counts)
+
+    @property
+    def field_of_entry(self) -> npt.NDArray[np.int32]:
+        """The field of every entry of `rows`, shape (nnz,)."""
+        return np.asarray(self.rows.fields, dtype=np.int32)[self.rows.indices]
+
+    def names_of_entries(self) -> tuple[Array, Array]:
+        """Return the fields and the labels of the entries of `rows`, as text.
+
+        Returns
+        -------
+        fields, labels : array of str, shape (nnz,)
+        """
+        columns, entry = np.unique(self.rows.indices, return_inverse=True)
+        fields = np.asarray(self.rows.fields)
+        texts = labels_of(columns, self.feature_names, self.field_names, fields)
+        labels = np.asarray(texts, dtype=object)
+        return np.asarray(self.field_names, object)[self.field_of_entry], labels[entry]
+
+    def _by_row(self, terms: Array) -> Array:
+        """Add what belongs to the entries of each row."""
+        n_entries = len(terms)
+        arrays = np.ones(n_entries), np.arange(n_entries), self.rows.indptr
+        sums: Array = csr_array(arrays, (self.rows.shape[0], n_entries)) @ terms
+        return sums
+
+
+def explain(
+    estimator: Any, X: Any, *, label_pairs: bool = False, feature_names: Any = None
+) -> Explanation:
+    """Decompose the score of every row into the terms that it is the sum of.
+
+    ``score = b + sum_j w_ij a_j + sum of the pairs``, the polynomial of a factorization
+    machine [1]_: exact, in float64. A term says by how much it raises the prediction:
+    a rating, log-odds.
+
+    Parameters
+    ----------
+    estimator : estimator, Pipeline or search
+        Fitted.
+    X : matrix, array or DataFrame of shape (n_rows, n_features)
+        Rows as for `predict`; for a Pipeline raw columns.
+    label_pairs : bool, default=False
+        Also take the pairs of fields apart into pairs of labels: as many as half the
+        square of the labels of a row.
+    feature_names : array-like of str, shape (n_columns,), optional
+        Names of the columns, where `estimator` was given a matrix: those of
+        ``encoder.get_feature_names_out()``.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is none of this package's.
+    ValueError
+        If `X` does not fit it.
+    MemoryError
+        If the terms cannot fit in memory.
+
+    See Also
+    --------
+    ContributionDisplay : The terms of one row as a picture.
+    field_interactions : How strong the pairs of fields are over all rows.
+
+    Notes
+    -----
+    Time and memory: O(n_rows n_fields^2 k), 8 bytes per row and pair of fields.
+
+    References
+    ----------
+    .. [1] Rendle (2010), "Factorization Machines", ICDM.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skwfm import WeightedFMRegressor
+    >>> from skwfm.inspection import explain
+    >>> films = pd.DataFrame(
+    ...     {"user": ["ann", "bob"] * 20, "genres": [["War"], ["Art", "War"]] * 20}
+    ... )
+    >>> fm = WeightedFMRegressor(random_state=0).fit(films, [1.0, 3.0] * 20)
+    >>> explained = explain(fm, films)
+    >>> explained
+    Explanation(n_rows=40, n_linear=100, n_field_pairs=1)
+    >>> table = explained.to_frame(row=1)
+    >>> table["term"].tolist()
+    ['intercept', 'linear', 'linear', 'linear', 'pair']
+    >>> table["label"][1:4].tolist()
+    ['Art', 'War', 'bob']
+    >>> bool(np.isclose(table["contribution"].sum(), fm.predict(films[1:2])[0]))
+    True
+    """
+    opened = open_model(estimator, feature_names)
+    rows, model = opened.rows(X), opened.model
+    n_pairs = rows.shape[0] * len(model.field_pairs) * model.n_outputs
+    _check_room("pairs of fields", n_pairs)
+    entries = terms = None
+    if label_pairs:
+        _check_room("pairs of labels", (2 + model.n_outputs) * n_label_pairs(rows))
+        entries, terms = label_pair_terms(model, rows)
+    weights = rows.data.astype(np.float64)[:, None]
+    several = model.n_outputs > 1
+    bias = model.bias.astype(np.float64)
+    linear = weights * model.linear[rows.indices]
+    check_finite_terms(linear)
+    return Explanation(
+        rows,
+        bias if several else float(bias[0]),
+        _squeezed(linear, several),
+        _squeezed(field_pair_terms(model, rows), several),
+        model.field_pairs,
+        opened.feature_names,
+        opened.field_names,
+        opened.estimator.classes_ if several else None,
+        entries,
+        None if terms is None else _squeezed(terms, several),
+    )
+
+
+def _squeezed(terms: Array, several: bool) -> Array:
+    return terms if several else terms[..., 0]
+
+
+def _check_room(what: str, n_terms: int) -> None:
+    limit = memory_limit()
+    if limit is not None and 8 * n_terms > limit:
+        raise MemoryError(too_many_terms_error(what, n_terms, limit))
+
+
+def _table(explained: Explanation, row: int | None) -> dict[str, Any]:
+    """Return the columns of `Explanation.to_frame`."""
+    e = explained if row is None else explained.only(row)
+    pairs = _field_pair_part(e) if e.label_terms is None else _label_pair_part(e)
+    parts = [_intercept_part(e), _linear_part(e), pairs]
+    out = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    order = np.argsort(out["row"], kind="stable")
+    out = {key: values[order] for key, values in out.items()}
+    out["row"] += 0 if row is None else row
+    contribution = out.pop("contribution")
+    if e.classes is not None:
+        out = {key: np.repeat(v, len(e.classes)) for key, v in out.items()}
+        out["class"] = np.tile(e.classes, len(contribution))
+    return {**out, "contribution": contribution.ravel()}
+
+
+def _part(term: str, row: Array, contribution: Array, **names: Any) -> dict[str, Array]:
+    """Return the columns for one kind of term; names that are not given are None."""
+    n_terms = len(row)
+    none = np.full(n_terms, None, dtype=object)
+    return {
+        "row": row,
+        "term": np.full(n_terms, term, dtype=object),
+        **{k: names.get(k, none) for k in ("field", "label", "field_2", "label_2")},
+        "contribution": contribution,
+    }
+
+
+def _intercept_part(e: Explanation) -> dict[str, Array]:
+    n_rows = e.rows.shape[0]
+    intercept = np.broadcast_to(e.intercept, (n_rows, *np.shape(e.intercept)))
+    return _part("intercept", np.arange(n_rows), intercept)
+
+
+def _linear_part(e: Explanation) -> dict[str, Array]:
+    fields, labels = e.names_of_entries()
+    return _part("linear", e.row_of_entry, e.linear, field=fields, label=labels)
+
+
+def _field_pair_part(e: Explanation) -> dict[str, Array]:
+    filled = np.zeros((e.rows.shape[0], len(e.field_names)), dtype=bool)
+    filled[e.row_of_entry, e.field_of_entry] = True
+    row, pair = np.nonzero(filled[:, e.field_pairs].all(axis=2))
+    names = np.array(e.field_names, dtype=object)[e.field_pairs[pair]]
+    terms = e.pairs[row, pair]
+    return _part("pair", row, terms, field=names[:, 0], field_2=names[:, 1])
+
+
+def _label_pair_part(e: Explanation) -> dict[str, Array]:
+    fields, labels = e.names_of_entries()
+    assert e.label_entries is not None and e.label_terms is not None
+    first, second = e.label_entries.T
+    return _part(
+        "pair",
+        e.row_of_entry[first],
+        e.label_terms,
+        field=fields[first],
+        label=labels[first],
+        field_2=fields[second],
+        label_2=labels[second],
+    )
