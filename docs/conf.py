@@ -24,6 +24,7 @@ extensions = [
     "mathml",
     "myst_parser",
     "numpydoc",
+    "pictures",
     "results",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -77,6 +78,7 @@ html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_title = f"skwfm {release}"
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "github_url": "https://github.com/skwfm/skwfm",
     "show_toc_level": 2,

@@ -1,4 +1,4 @@
-"""Tables and pictures of the committed benchmark results, made when the site is built.
+"""Tables of the committed benchmark results, made when the site is built.
 
 A table is chosen from a report in ``benchmarks/results`` by the heading above it::
 
@@ -11,8 +11,7 @@ A table is chosen from a report in ``benchmarks/results`` by the heading above i
 ``section`` (the first table of the report without it) is a heading or the start of the
 text before the table; ``columns`` chooses, orders and, after ``=``, renames; ``where``
 keeps the rows of these values, ``|`` between alternatives. ``results-text`` is the text
-below a heading, up to the next one. What is not found fails the build. A picture of
-`results_plots.PLOTS` stands in ``docs/_generated``, drawn anew if a CSV file is newer.
+below a heading, up to the next one. What is not found fails the build.
 """
 
 import re
@@ -21,7 +20,6 @@ from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from results_plots import PLOTS
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -29,10 +27,9 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive and draw the pictures before any page is read."""
+    """Register the directives."""
     app.add_directive("results-table", ResultsTable)
     app.add_directive("results-text", ResultsText)
-    app.connect("builder-inited", _draw)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -121,13 +118,3 @@ def _place(names: list[str], name: str) -> int:
     if name.strip() not in names:
         raise ValueError(f"has no column {name.strip()!r}, but {names}")
     return names.index(name.strip())
-
-
-def _draw(app: Sphinx) -> None:
-    folder = Path(app.confdir, "_generated")
-    folder.mkdir(exist_ok=True)
-    newest = max(path.stat().st_mtime for path in RESULTS.glob("*.csv"))
-    for name, draw in PLOTS.items():
-        path = folder / f"{name}.png"
-        if not path.exists() or path.stat().st_mtime < newest:
-            draw(path)

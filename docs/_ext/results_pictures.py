@@ -94,7 +94,7 @@ def time_to_quality(path: Path) -> None:
     plots.time_to_quality(read(RESULTS / "speed.csv"), path)
 
 
-PLOTS: dict[str, Callable[[Path], None]] = {
+PICTURES: dict[str, Callable[[Path], None]] = {
     "epochs": epochs,
     "quality": quality,
     "scaling": scaling,
