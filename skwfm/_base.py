@@ -31,6 +31,7 @@ from skwfm._callbacks import CallbackSupport, during_fit
 from skwfm._device import no_threads_of_parent, resolve_device
 from skwfm._epoch_tasks import end_fit_task, fit_tasks
 from skwfm._field_map import FieldMap
+from skwfm._html import FieldsHTML
 from skwfm._input import FieldInput
 from skwfm._kernels import compiled
 from skwfm._kernels.checks import Faults
@@ -64,7 +65,7 @@ CONVERT_ENTRIES = 2**20
 Array = npt.NDArray[Any]
 
 
-class BaseWeightedFM(CallbackSupport, FieldInput):
+class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
     """Common part of the four estimators."""
 
     history_: dict[str, list[float]]

@@ -29,6 +29,7 @@ from skwfm._display import CHOSEN_IN_FIT, fitted_text, labelled_names
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._growing import extended, grow_one, growing_error, placed, places_of
+from skwfm._html import FieldsHTML
 from skwfm._matrix_validation import check_format
 from skwfm._validation import check_not_masked, check_table_shape, old_arrow_error
 
@@ -46,7 +47,7 @@ def _force_int_remainder_cols() -> Any:
 TAKES_ARROW = parse_version(sklearn.__version__) >= parse_version("1.7")
 
 
-class FieldTransformer(CallbackSupport, ColumnTransformer):
+class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
     """Apply transformers to columns; the result is sparse and keeps the field map.
 
     A :class:`sklearn.compose.ColumnTransformer` with the same parameters, which always

@@ -30,6 +30,7 @@ from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
 from skwfm._frames import plain_cells
+from skwfm._html import FieldsHTML
 from skwfm._labels import is_container, is_missing, python_value
 from skwfm._validation import (
     cell_error,
@@ -72,7 +73,7 @@ _PARTS: dict[str, Callable[[_Dates], _Ints]] = {
 }
 
 
-class DateEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
+class DateEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode columns of dates as bags of calendar labels, one field per column.
 
     A date is the bag of its year, month and weekday, each a label of weight

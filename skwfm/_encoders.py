@@ -33,6 +33,7 @@ from skwfm._fields import FieldCSR
 from skwfm._file_validation import float_type
 from skwfm._growing import placed
 from skwfm._hashing import HashedLabels
+from skwfm._html import FieldsHTML
 from skwfm._labels import keys_of
 from skwfm._matrix_validation import check_format
 from skwfm._pairs import Pair, read_pair, resolve_pairs
@@ -45,7 +46,9 @@ __all__ = ["WeightedMultiLabelEncoder"]
 _MAX_COLUMNS = 2**31 - 1  # numbers of columns are int32
 
 
-class WeightedMultiLabelEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
+class WeightedMultiLabelEncoder(
+    FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator
+):
     """Encode columns of weighted labels, one field per column.
 
     Every cell is a bag of (label, weight): a list, set, dict ``{label: weight}``, list

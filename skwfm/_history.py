@@ -55,6 +55,7 @@ from skwfm._columns import Column
 from skwfm._encoders import WeightedMultiLabelEncoder
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
+from skwfm._html import FieldsHTML
 from skwfm._validation import check_table_shape
 
 __all__ = ["HistoryEncoder"]
@@ -67,7 +68,7 @@ _Items: TypeAlias = npt.NDArray[np.int32]
 _CHUNK_ENTRIES = 2**18
 
 
-class HistoryEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
+class HistoryEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode the other items that the owner of a row has among the training rows.
 
     Of two columns, *owner* and *item*, `fit` learns which items stand beside each

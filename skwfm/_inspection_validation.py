@@ -76,7 +76,7 @@ def count_error(n: object) -> str:
 
 def check_row(row: Any, n_rows: int) -> None:
     """Raise for a row that is not there."""
-    if not isinstance(row, Integral) or not 0 <= row < n_rows:
+    if not isinstance(row, Integral) or not 0 <= int(row) < n_rows:
         raise ValueError(f"row={row!r} is not a row; X has {n_rows}, counted from 0.")
 
 

@@ -32,6 +32,7 @@ from sklearn.utils.validation import (
 from skwfm._callbacks import CallbackSupport, one_task
 from skwfm._field_map import FieldMap
 from skwfm._fields import FieldCSR
+from skwfm._html import FieldsHTML
 from skwfm._labels import is_missing_type
 from skwfm._validation import cell_error, check_not_masked, not_numbers_error
 
@@ -44,7 +45,7 @@ _FINITE = "a finite number, or NaN where it is missing"
 _NEXT_TO_NOTHING = 2.0**-500
 
 
-class SplineEncoder(CallbackSupport, TransformerMixin, BaseEstimator):
+class SplineEncoder(FieldsHTML, CallbackSupport, TransformerMixin, BaseEstimator):
     """Encode columns of numbers as weighted basis functions, one field per column.
 
     Every number is a bag: the B-splines of its column are the labels, their values at

@@ -50,6 +50,7 @@ RULES = {
     "_size_validation": _rule("_validation"),
     "_memory": _rule("_size_validation"),
     "_callbacks": _rule("", DATA),
+    "_html": _rule("_validation", DATA),
     "_matrix_validation": _rule("_validation", DATA),
     "_file_validation": _rule("_validation", DATA),
     "_solver_validation": _rule("_validation", DATA),
@@ -75,21 +76,24 @@ RULES = {
     ),
     "_pairs": _rule("_validation _labels _columns _text _frames _arrow _cells", DATA),
     "_encoders": _rule(
-        "_validation _matrix_validation _file_validation _callbacks _field_map _fields"
-        " _labels _columns _scaling _vocabulary _hashing _frames _cells _pairs"
+        "_validation _matrix_validation _file_validation _callbacks _html _field_map"
+        " _fields _labels _columns _scaling _vocabulary _hashing _frames _cells _pairs"
         " _growing",
         DATA,
     ),
     "_numbers": _rule(
-        "_validation _callbacks _field_map _fields _labels", f"{DATA} narwhals", FRAMES
+        "_validation _callbacks _html _field_map _fields _labels",
+        f"{DATA} narwhals",
+        FRAMES,
     ),
     "_dates": _rule(
-        "_validation _callbacks _field_map _fields _labels _frames",
+        "_validation _callbacks _html _field_map _fields _labels _frames",
         f"{DATA} narwhals",
         FRAMES,
     ),
     "_history": _rule(
-        "_validation _callbacks _field_map _fields _columns _cells _encoders", DATA
+        "_validation _callbacks _html _field_map _fields _columns _cells _encoders",
+        DATA,
     ),
     "_default_fields": _rule(
         "_validation _labels _frames _encoders _numbers _dates",
@@ -99,9 +103,8 @@ RULES = {
     "_attribution": _rule("_validation _field_map", DATA),
     "_display": _rule("_validation _attribution", DATA),
     "_compose": _rule(
-        "_validation _matrix_validation _callbacks _field_map _fields _labels _cells"
-        " _encoders"
-        " _default_fields _attribution _display _growing",
+        "_validation _matrix_validation _callbacks _html _field_map _fields _labels"
+        " _cells _encoders _default_fields _attribution _display _growing",
         f"{DATA} narwhals",
         FRAMES,
     ),
@@ -152,8 +155,8 @@ RULES = {
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
         "_validation _matrix_validation _solver_validation _stream_validation"
-        " _callbacks _field_map _fields _bags _input _kernels nn _model _device _losses"
-        " _schedules _solvers _optimizers _loop _net _statistics _state _stream"
+        " _callbacks _html _field_map _fields _bags _input _kernels nn _model _device"
+        " _losses _schedules _solvers _optimizers _loop _net _statistics _state _stream"
         " _training _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
@@ -180,7 +183,7 @@ RULES = {
     "_inspection_validation": _rule("_validation", "numpy"),
     "inspection": _rule(
         "_validation _inspection_validation _memory _extras _field_map _fields _bags"
-        " _base",
+        " _statistics _base",
         DATA,
         f"{FRAMES} matplotlib",
     ),

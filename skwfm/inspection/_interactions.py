@@ -22,10 +22,11 @@ from skwfm._inspection_validation import (
     inside_error,
     no_statistics_error,
 )
+from skwfm._statistics import Statistics
 from skwfm.inspection._opened import Opened, open_model
 from skwfm.inspection._terms import Model, field_pair_terms
 
-__all__ = ["field_interactions", "mean_sums"]
+__all__ = ["field_interactions", "mean_sums", "statistics_of"]
 
 Array = npt.NDArray[Any]
 # Labels whose vectors are held in float64 at a time.
@@ -115,11 +116,16 @@ def _from_sums(opened: Opened) -> Array:
     return np.maximum(squares, 0)
 
 
+def statistics_of(opened: Opened) -> Statistics:
+    """Return the sums over the training rows."""
+    if not hasattr(opened.estimator, "statistics_"):
+        raise ValueError(no_statistics_error(opened.estimator))
+    return opened.estimator.statistics_
+
+
 def mean_sums(opened: Opened) -> dict[str, Array]:
     """Return the sums over the training rows, for the mean row."""
-    sums = getattr(opened.estimator, "statistics_", None)
-    if sums is None:
-        raise ValueError(no_statistics_error(opened.estimator))
+    sums = statistics_of(opened)
     return {
         key: np.asarray(value, dtype=np.float64) / sums["n_rows"]
         for key, value in sums.items()

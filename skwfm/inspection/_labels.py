@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skwfm._inspection_validation import by_error, count_error, target_error
-from skwfm.inspection._interactions import mean_sums
+from skwfm.inspection._interactions import mean_sums, statistics_of
 from skwfm.inspection._opened import Opened, open_model
 from skwfm.inspection._terms import Model
 
@@ -279,7 +279,13 @@ def _by_length(side: _List, vectors: _Vectors) -> _Sorted:
 
 
 def similar(
-    estimator: Any, field: str, label: Any, n: int = 10, *, feature_names: Any = None
+    estimator: Any,
+    field: str,
+    label: Any,
+    n: int = 10,
+    *,
+    min_count: float = 0,
+    feature_names: Any = None,
 ) -> list[SimilarLabel]:
     """Return the labels of a field whose vectors point the way of a label's.
 
@@ -297,6 +303,9 @@ def similar(
         The label, or its text.
     n : int, default=10
         Number of labels.
+    min_count : float, default=0
+        Only labels that at least so many training rows hold, by ``statistics_``: the
+        vectors of rare ones are short and point anywhere.
     feature_names : array-like of str, shape (n_columns,), optional
         Names of the columns, where `estimator` was given a matrix.
 
@@ -316,10 +325,6 @@ def similar(
     See Also
     --------
     EmbeddingDisplay : A map of the labels of a field.
-
-    Notes
-    -----
-    Vectors of labels that few rows hold are short and point anywhere.
 
     Examples
     --------
@@ -346,7 +351,11 @@ def similar(
     vectors = unit_vectors(field_vectors(opened.model, columns))
     cosines = vectors @ vectors[columns == column][0]
     order = np.argsort(-cosines, kind="stable")
-    order = order[columns[order] != column][:n]
+    order = order[columns[order] != column]
+    if min_count > 0:
+        counts = statistics_of(opened)["count"][columns]
+        order = order[counts[order] >= min_count]
+    order = order[:n]
     names = opened.labels(columns[order])
     return [
         SimilarLabel(name, float(cosine))

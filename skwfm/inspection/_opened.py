@@ -29,7 +29,7 @@ from skwfm._inspection_validation import (
 )
 from skwfm.inspection._terms import Model
 
-__all__ = ["Opened", "labels_of", "open_model"]
+__all__ = ["Opened", "labels_of", "open_model", "score_unit"]
 
 Array = npt.NDArray[Any]
 
@@ -180,3 +180,15 @@ def label_of(name: str, field: str) -> str:
         _, found, tail = tail.partition("__")
         if not found:
             return name
+
+
+def score_unit(opened: Opened, target: Any = None) -> str:
+    """Return what the score is, for the label of an axis."""
+    estimator = opened.estimator
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        is_log = getattr(estimator, "loss", None) == "poisson"
+        return "logarithm of the prediction" if is_log else "units of the target"
+    if len(classes) == 2:
+        return f"log-odds of {classes[1]}"
+    return "score before softmax" if target is None else f"score of class {target}"

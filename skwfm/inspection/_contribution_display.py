@@ -1,0 +1,217 @@
+"""The score of one row as a waterfall of its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from skwfm._inspection_validation import check_row
+from skwfm._validation import shorten_text
+from skwfm.inspection._drawing import BLUE, GREY, ORANGE, new_axes
+from skwfm.inspection._explain import Explanation, explain
+from skwfm.inspection._opened import open_model, score_unit
+
+__all__ = ["ContributionDisplay"]
+
+# Characters of the name of a term.
+_NAME_WIDTH = 44
+
+
+class ContributionDisplay:
+    """Waterfall of the terms that the score of one row is the sum of.
+
+    Made by `from_estimator`. From the intercept on, each bar is a term, the largest
+    first; small ones are one bar. The last one ends at the score.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the terms.
+    contributions : array of shape (n_terms,)
+        Terms, which sum to the score less the intercept.
+    intercept : float
+        Where the bars start.
+    unit : str, default="score"
+        What the score is.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+    bars_ : matplotlib BarContainer
+        The terms that are shown.
+
+    See Also
+    --------
+    explain : The numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skwfm import WeightedFMRegressor
+    >>> from skwfm.inspection import ContributionDisplay
+    >>> films = pd.DataFrame(
+    ...     {"user": ["ann", "bob"] * 20, "genre": ["War", "War", "Art", "Art"] * 10}
+    ... )
+    >>> fm = WeightedFMRegressor(random_state=0).fit(films, [1.0, 2.0, 5.0, 2.0] * 10)
+    >>> display = ContributionDisplay.from_estimator(fm, films, row=2)
+    >>> sorted(display.names)
+    ['genre=Art', 'user=ann', 'user=ann × genre=Art']
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        contributions: Any,
+        intercept: float,
+        *,
+        unit: str = "score",
+    ) -> None:
+        self.names = names
+        self.contributions = contributions
+        self.intercept = intercept
+        self.unit = unit
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        row: int = 0,
+        n_terms: int = 12,
+        target: Any = None,
+        feature_names: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the terms of one row.
+
+        Parameters
+        ----------
+        estimator : estimator, Pipeline or search
+            Fitted.
+        X : matrix, array or DataFrame of shape (n_rows, n_features)
+            Rows as for `predict`.
+        row : int, default=0
+            Which one.
+        n_terms : int, default=12
+            Bars at most, that of small terms included.
+        target : label of a class, optional
+            Whose score, where there are more than two; by default the class that is
+            predicted.
+        feature_names : array-like of str, shape (n_columns,), optional
+            Names of the columns, where `estimator` was given a matrix.
+        ax : matplotlib Axes, optional
+            Axes to draw on; by default those of a new figure.
+
+        Returns
+        -------
+        ContributionDisplay
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is none of this package's.
+        ValueError
+            If there is no such row or class, or `X` does not fit.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_row(row, _num_samples(X))
+        opened = open_model(estimator, feature_names)
+        one = _safe_indexing(X, [int(row)])
+        explained = explain(estimator, one, feature_names=feature_names)
+        intercept, linear, pairs = (
+            explained.intercept,
+            explained.linear,
+            explained.pairs,
+        )
+        if explained.classes is not None:
+            at = int(explained.scores()[0].argmax())
+            at = at if target is None else opened.target(target)
+            target = explained.classes[at]
+            intercept, linear, pairs = intercept[at], linear[:, at], pairs[..., at]
+        names, terms = _terms(explained, linear, pairs[0])
+        display = cls(names, terms, float(intercept), unit=score_unit(opened, target))
+        return display.plot(n_terms=n_terms, ax=ax)
+
+    def plot(self, *, n_terms: int = 12, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        n_terms : int, default=12
+            Bars at most, that of small terms included.
+        ax : matplotlib Axes, optional
+            Axes to draw on; by default those of a new figure.
+
+        Returns
+        -------
+        ContributionDisplay
+            The display.
+        """
+        names, terms = self._largest(n_terms)
+        ends = self.intercept + np.cumsum(terms)
+        starts = ends - terms
+        ax = new_axes(ax, (7.5, 1.6 + 0.32 * len(names)))
+        places = np.arange(len(names))
+        colours = [BLUE if term >= 0 else ORANGE for term in terms]
+        self.bars_ = ax.barh(places, terms, left=starts, color=colours, height=0.62)
+        ax.bar_label(self.bars_, [f"{t:+.3g}" for t in terms], padding=3, size=8)
+        levels = np.r_[self.intercept, ends]
+        for place, level in enumerate(levels[1:-1]):
+            ax.plot([level, level], [place, place + 1], color=GREY, linewidth=0.6)
+        score = float(levels[-1])
+        for level, label, style in (
+            (self.intercept, f"intercept {self.intercept:.3g}", ":"),
+            (score, f"score {score:.3g}", "-"),
+        ):
+            ax.axvline(level, color=GREY, linestyle=style, linewidth=1, label=label)
+        ax.set_yticks(places, [shorten_text(name, _NAME_WIDTH) for name in names])
+        ax.invert_yaxis()
+        ax.use_sticky_edges = False  # the numbers stand beyond the bars
+        ax.margins(x=0.16, y=0.02)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        ax.set(xlabel=self.unit[:1].upper() + self.unit[1:], title="Terms of one row")
+        ax.legend(frameon=False, loc="best", fontsize=8)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _largest(self, n_terms: int) -> tuple[list[str], Any]:
+        """Return the largest terms, and the sum of the rest as one."""
+        terms = np.asarray(self.contributions, dtype=float)
+        order = np.argsort(-np.abs(terms), kind="stable")
+        names = [self.names[i] for i in order]
+        terms = terms[order]
+        if len(names) > n_terms:
+            kept = max(n_terms - 1, 0)
+            rest = f"{len(names) - kept} smaller terms"
+            return [*names[:kept], rest], np.r_[terms[:kept], terms[kept:].sum()]
+        return names, terms
+
+
+def _terms(explained: Explanation, linear: Any, pairs: Any) -> tuple[list[str], Any]:
+    """Return the names and values of the terms of the only row."""
+    fields, labels = explained.names_of_entries()
+    texts = [f"{f}={t}" if t else str(f) for f, t in zip(fields, labels, strict=True)]
+    bags: list[list[str]] = [[] for _ in explained.field_names]
+    for f, text in zip(explained.field_of_entry, texts, strict=True):
+        bags[f].append(text)
+    names, values = texts, list(linear)
+    for (f, g), term in zip(explained.field_pairs, pairs, strict=True):
+        if bags[f] and bags[g] and (f != g or len(bags[f]) > 1):
+            one, other = (_bag_name(explained.field_names[h], bags[h]) for h in (f, g))
+            names = [*names, f"{one} × {other}" if f != g else f"inside {one}"]
+            values.append(term)
+    return names, np.array(values)
+
+
+def _bag_name(field: str, texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{field} ({len(texts)})"
