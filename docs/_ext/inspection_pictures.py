@@ -15,7 +15,7 @@ from skwfm.datasets import load_movielens
 def _fitted() -> tuple[WeightedFMRegressor, Any]:
     """Return the model of the page and its rows, with titles for the ids of films."""
     ratings = load_movielens().astype({"user": str})
-    ratings["genres"] = ratings["genres"].str.split("|")
+    ratings["genres"] = ratings["genres"].replace("", None).str.split("|")
     ratings["film"] = ratings["title"]
     X = ratings[["user", "film", "genres"]]
     return WeightedFMRegressor(random_state=0).fit(X, ratings["rating"]), X
