@@ -13,11 +13,10 @@ from skwfm.datasets import load_movielens
 
 @cache
 def _fitted() -> tuple[WeightedFMRegressor, Any]:
-    """Return the model of the page and its rows, with titles for the ids of films."""
+    """Return the model of the page and its rows."""
     ratings = load_movielens().astype({"user": str})
     ratings["genres"] = ratings["genres"].replace("", None).str.split("|")
-    ratings["film"] = ratings["title"]
-    X = ratings[["user", "film", "genres"]]
+    X = ratings[["user", "title", "genres"]]
     return WeightedFMRegressor(random_state=0).fit(X, ratings["rating"]), X
 
 
@@ -42,21 +41,21 @@ def contributions(axes: Any) -> None:
     inspection.ContributionDisplay.from_estimator(fm, X, row=1, ax=axes)
 
 
-@_picture(4.6, 3.8)
+@_picture(6.0, 3.4)
 def interactions(axes: Any) -> None:
     """Draw how strong the pairs of fields are."""
     fm, X = _fitted()
     inspection.FieldInteractionDisplay.from_estimator(fm, X, ax=axes)
 
 
-@_picture(6.0, 5.0)
+@_picture(6.6, 4.8)
 def embedding(axes: Any) -> None:
     """Draw the map of the genres."""
     fm, X = _fitted()
     inspection.EmbeddingDisplay.from_estimator(fm, "genres", X, ax=axes)
 
 
-@_picture(5.4, 3.4)
+@_picture(6.4, 3.4)
 def training(axes: Any) -> None:
     """Draw the losses of a fit that holds rows out."""
     fm, X = _fitted()
