@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import joblib
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
@@ -32,6 +31,12 @@ from skwfm._estimators import (
 )
 from skwfm._extras import require
 from skwfm.datasets import load_movielens
+from skwfm.inspection import (
+    ContributionDisplay,
+    EmbeddingDisplay,
+    FieldInteractionDisplay,
+)
+from skwfm.inspection._drawing import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["run_demo"]
 
 LIKED = 4.0
-# Colours that stay apart for colour-blind readers and in print.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 
 
 class Result(NamedTuple):
@@ -165,42 +168,23 @@ def _fit_all(
 
 
 def _draw(results: list[Result], test: pd.DataFrame, path: Path) -> None:
-    """Draw learning curves, predicted against true stars and a map of the genres."""
+    """Draw predicted against true stars, and what the model has learned."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 4.8), layout="constrained")
+    figure = Figure(figsize=(13, 9.4), layout="constrained")
     FigureCanvasAgg(figure)
-    curves, stars, genres = figure.subplots(1, 3)
-    _, ridge, fm, ffm = results
-    _draw_curves(curves, [(fm, BLUE), (ffm, ORANGE)])
+    (stars, pairs), (genres, terms) = figure.subplots(2, 2)
+    fm = results[2]
     _draw_stars(stars, fm, test)
-    _draw_genres(genres, fm, test)
-    figure.savefig(path, dpi=110)
-
-
-def _draw_curves(axes: Any, models: list[tuple[Result, str]]) -> None:
-    for result, colour in models:
-        estimator = result.model[-1]
-        history = estimator.history_
-        epochs = np.arange(1, estimator.n_iter_ + 1)
-        label = result.name.removeprefix("Weighted").removesuffix("Regressor")
-        axes.plot(
-            epochs, history["train_loss"], ":", color=colour, label=f"{label}, train"
-        )
-        # The FM holds no rows out from so few: see `early_stopping`.
-        shown = history.get("valid_loss", history["train_loss"])
-        if "valid_loss" in history:
-            axes.plot(epochs, shown, "-", color=colour, label=f"{label}, held out")
-        best = estimator.best_iter_
-        axes.plot(best, shown[best - 1], "o", color=colour)
-    axes.set(
-        title="Learning curves (dot: epoch kept)",
-        xlabel="Epoch",
-        ylabel="Half squared error of the standardised stars",
-    )
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False)
+    FieldInteractionDisplay.from_estimator(fm.model, test, ax=pairs)
+    EmbeddingDisplay.from_estimator(fm.model, "genres", ax=genres)
+    ContributionDisplay.from_estimator(fm.model, test, n_terms=10, ax=terms)
+    pairs.set_title("Which fields act together")
+    genres.set_title("Map of the genres (area: number of ratings)")
+    terms.set_title("Why this rating: terms of one prediction")
+    terms.set_xlabel("Stars")
+    figure.savefig(path, dpi=100)
 
 
 def _draw_stars(axes: Any, result: Result, test: pd.DataFrame) -> None:
@@ -225,36 +209,3 @@ def _draw_stars(axes: Any, result: Result, test: pd.DataFrame) -> None:
         xticks=[1, 2, 3, 4, 5],
     )
     axes.legend(frameon=False, loc="upper left")
-
-
-def _draw_genres(axes: Any, result: Result, test: pd.DataFrame) -> None:
-    fields, estimator = result.model[0], result.model[-1]
-    at = estimator.field_names_.index("genres")
-    labels = fields.named_transformers_["genres"].categories_[0]
-    vectors = estimator.factors_[estimator.fields_ == at]
-    pca = PCA(2, random_state=0).fit(vectors)
-    x, y = pca.transform(vectors).T
-    counts = np.array([test["genres"].str.contains(name).sum() for name in labels])
-    axes.scatter(x, y, s=20 + 400 * counts / counts.max(), color=BLUE, alpha=0.45)
-    axes.margins(x=0.22, y=0.15)
-    _write_apart(axes, labels, x, y)
-    shares = 100 * pca.explained_variance_ratio_
-    axes.set(
-        title="Genre vectors (area: number of ratings)",
-        xlabel=f"First principal axis ({shares[0]:.0f} % of the variance)",
-        ylabel=f"Second ({shares[1]:.0f} %)",
-    )
-
-
-def _write_apart(axes: Any, names: Any, x: Any, y: Any) -> None:
-    """Write a name beside each point, moved up until it covers no other name."""
-    height = np.ptp(axes.get_ylim()) / 28
-    width = np.ptp(axes.get_xlim()) / 60  # of a letter, as wide as they come
-    placed: list[tuple[float, float, float]] = []
-    for i in np.argsort(y):
-        left, right, level = x[i], x[i] + width * len(names[i]), y[i]
-        for a, b, other in sorted(placed, key=lambda box: box[2]):
-            if a < right and left < b and abs(other - level) < height:
-                level = other + height
-        placed.append((left, right, level))
-        axes.annotate(f" {names[i]}", (x[i], y[i]), (left, level), size=9, va="center")

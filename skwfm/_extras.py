@@ -17,7 +17,7 @@ def require(*packages: str, extra: str) -> list[Any]:
     Parameters
     ----------
     *packages : str
-        Names to import.
+        Names to import, of modules too.
     extra : str
         The extra of this package that installs them.
 
@@ -31,6 +31,7 @@ def require(*packages: str, extra: str) -> list[Any]:
         If one is not installed; none is imported then.
     """
     for name in packages:
-        if find_spec(name) is None:
-            raise ImportError(missing_extra_error(name, extra))
+        root = name.partition(".")[0]
+        if find_spec(root) is None:
+            raise ImportError(missing_extra_error(root, extra))
     return [import_module(name) for name in packages]

@@ -19,7 +19,7 @@ from skwfm._validation import shorten_text
 
 __all__ = ["FieldsHTML"]
 
-DOCUMENTATION = "https://skwfm.github.io/skwfm/api"
+DOCUMENTATION = "https://skwfm.github.io/skwfm"
 _MOST_FIELDS = 20
 _STYLE = (
     "<style>.skwfm-fields{margin:.6em 0;font-size:13px;color:inherit}"
@@ -35,13 +35,7 @@ class FieldsHTML:
     """Mixin: the table of fields, and the link to the documentation."""
 
     _doc_link_module = "skwfm"
-    _doc_link_template = DOCUMENTATION + "/{page}.html#skwfm.{name}"
-
-    def _doc_link_url_param_generator(self) -> dict[str, str]:
-        """Return what scikit-learn puts into the template."""
-        name = type(self).__name__
-        encodes = name.endswith(("Encoder", "Transformer"))
-        return {"page": "encoders" if encodes else "estimators", "name": name}
+    _doc_link_template = DOCUMENTATION + "/api/generated/skwfm.{estimator_name}.html"
 
     def _repr_html_inner(self) -> str:
         """Return scikit-learn's diagram and the fields below it."""

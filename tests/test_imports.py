@@ -195,7 +195,7 @@ RULES = {
     ),
 }
 RULES["_demo"] = _rule(
-    "_compose _encoders _estimators _extras datasets",
+    "_compose _encoders _estimators _extras datasets inspection",
     f"{DATA} joblib",
     f"{FRAMES} matplotlib",
 )

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _num_samples
 
 from skwfm._inspection_validation import check_row
 from skwfm._validation import shorten_text
-from skwfm.inspection._drawing import BLUE, GREY, ORANGE, new_axes
+from skwfm.inspection._drawing import BLUE, GREY, ORANGE, new_axes, plain
 from skwfm.inspection._explain import Explanation, explain
 from skwfm.inspection._opened import open_model, score_unit
 
@@ -163,7 +163,9 @@ class ContributionDisplay:
         places = np.arange(len(names))
         colours = [BLUE if term >= 0 else ORANGE for term in terms]
         self.bars_ = ax.barh(places, terms, left=starts, color=colours, height=0.62)
-        ax.bar_label(self.bars_, [f"{t:+.3g}" for t in terms], padding=3, size=8)
+        paper = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 0.4}
+        texts = [f"{term:+.3g}" for term in terms]
+        ax.bar_label(self.bars_, texts, padding=3, size=8, bbox=paper)
         levels = np.r_[self.intercept, ends]
         for place, level in enumerate(levels[1:-1]):
             ax.plot([level, level], [place, place + 1], color=GREY, linewidth=0.6)
@@ -173,13 +175,16 @@ class ContributionDisplay:
             (score, f"score {score:.3g}", "-"),
         ):
             ax.axvline(level, color=GREY, linestyle=style, linewidth=1, label=label)
-        ax.set_yticks(places, [shorten_text(name, _NAME_WIDTH) for name in names])
+        ax.set_yticks(
+            places, [plain(shorten_text(name, _NAME_WIDTH)) for name in names]
+        )
         ax.invert_yaxis()
         ax.use_sticky_edges = False  # the numbers stand beyond the bars
         ax.margins(x=0.16, y=0.02)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
-        ax.set(xlabel=self.unit[:1].upper() + self.unit[1:], title="Terms of one row")
+        unit = self.unit[:1].upper() + self.unit[1:]
+        ax.set(xlabel=plain(unit), title="Terms of one row")
         ax.legend(frameon=False, loc="best", fontsize=8)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from skwfm._extras import require
 
-__all__ = ["BLUE", "GREY", "ORANGE", "new_axes", "write_apart"]
+__all__ = ["BLUE", "GREY", "ORANGE", "new_axes", "plain", "write_apart"]
 
 Array = npt.NDArray[Any]
 
@@ -33,10 +33,10 @@ def new_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
     ImportError
         If matplotlib is not installed.
     """
+    if ax is not None:
+        return ax
     (pyplot,) = require("matplotlib.pyplot", extra="plot")
-    if ax is None:
-        _, ax = pyplot.subplots(figsize=figsize, layout="constrained")
-    return ax
+    return pyplot.subplots(figsize=figsize, layout="constrained")[1]
 
 
 def write_apart(
@@ -80,7 +80,7 @@ def write_apart(
         taken = np.vstack([taken, box])
         n_written += 1
         ax.annotate(
-            name,
+            plain(name),
             points[i],
             (box[:2] - pixels[i]) / scale,
             textcoords="offset points",
@@ -97,9 +97,14 @@ def _text_size(text: str, size: float) -> Array:
     """Return width and height of a line of text in points."""
     from matplotlib.textpath import TextPath
 
-    # A dollar would start a formula.
-    width = TextPath((0, 0), text.replace("$", "S") or " ", size=size).get_extents().x1
-    return np.array([width, 1.25 * size])
+    width = TextPath((0, 0), text.replace("$", "S"), size=size).get_extents().x1
+    # On the screen letters stand on whole pixels, somewhat apart.
+    return np.array([1.07 * width + 1, 1.25 * size])
+
+
+def plain(text: str) -> str:
+    """Return text that matplotlib writes as it is: two dollars make a formula."""
+    return text.replace("$", r"\$")
 
 
 def _free_place(

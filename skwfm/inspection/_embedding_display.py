@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from skwfm.inspection._drawing import BLUE, new_axes, write_apart
+from skwfm.inspection._drawing import BLUE, new_axes, plain, write_apart
 from skwfm.inspection._interactions import mean_sums
 from skwfm.inspection._labels import field_vectors
 from skwfm.inspection._opened import Opened, open_model
@@ -174,7 +174,7 @@ class EmbeddingDisplay:
             f"{100 * share:.0f} % of the variance" for share in self.shares
         )
         ax.set(
-            title=f"Labels of {self.field_name} (area: number of rows)",
+            title=f"Labels of {plain(self.field_name)} (area: number of rows)",
             xlabel=f"First principal axis of the vectors ({first})",
             ylabel=f"Second ({second})",
         )

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skwfm.inspection._drawing import new_axes
+from skwfm.inspection._drawing import new_axes, plain
 from skwfm.inspection._interactions import field_interactions
 from skwfm.inspection._opened import open_model, score_unit
 
@@ -146,14 +146,15 @@ class FieldInteractionDisplay:
         top = float(strengths.max()) or 1.0
         self.im_ = ax.imshow(shown, cmap=cmap, vmin=0, vmax=top)
         tilted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        ax.set_xticks(range(n_fields), self.field_names, **tilted)
-        ax.set_yticks(range(n_fields), self.field_names)
+        names = [plain(name) for name in self.field_names]
+        ax.set_xticks(range(n_fields), names, **tilted)
+        ax.set_yticks(range(n_fields), names)
         ax.set_xlim(-0.5, n_fields - 0.5 - first)
         ax.set_ylim(n_fields - 0.5, first - 0.5)
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
         ax.set_title("Interactions of fields")
-        label = f"Root mean square of the pair's term\n({self.unit})"
+        label = f"Root mean square of the pair's term\n({plain(self.unit)})"
         ax.figure.colorbar(self.im_, ax=ax, label=label, shrink=0.8)
         self.text_: Any = None
         if values_format is None:

@@ -31,6 +31,8 @@ __all__ = ["field_interactions", "mean_sums", "statistics_of"]
 Array = npt.NDArray[Any]
 # Labels whose vectors are held in float64 at a time.
 _PART = 2**14
+# Terms of rows that are held at a time.
+_PART_TERMS = 2**22
 
 
 def field_interactions(estimator: Any, X: Any = None) -> npt.NDArray[np.float64]:
@@ -92,8 +94,9 @@ def field_interactions(estimator: Any, X: Any = None) -> npt.NDArray[np.float64]
 def _over_rows(opened: Opened, X: Any) -> Array:
     """Return the mean squares of the terms over rows."""
     rows = opened.rows(X)
-    n_rows, n_part = rows.shape[0], max(2**22 // len(opened.model.field_pairs), 1)
-    sums = np.zeros(len(opened.model.field_pairs))
+    n_pairs, n_rows = len(opened.model.field_pairs), rows.shape[0]
+    n_part = max(_PART_TERMS // max(n_pairs * opened.model.n_outputs, 1), 1)
+    sums = np.zeros(n_pairs)
     for start in range(0, n_rows, n_part):
         terms = field_pair_terms(opened.model, rows[start : start + n_part])
         with np.errstate(over="ignore"):

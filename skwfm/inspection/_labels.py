@@ -166,7 +166,7 @@ def top_interactions(
 def _named(opened: Opened, pair: Array, effect: float) -> LabelPair:
     """Name two labels, in the order of their fields."""
     fields = opened.model.fields
-    pair = pair[np.argsort(fields[pair], kind="stable")]
+    pair = pair[np.lexsort((pair, fields[pair]))]
     one, other = (opened.field_names[f] for f in fields[pair])
     label, label_2 = opened.labels(pair)
     return LabelPair(one, label, other, label_2, effect)
