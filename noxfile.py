@@ -106,6 +106,7 @@ def docs(session: nox.Session) -> None:
     """Build the documentation, warnings as errors."""
     session.install(*CONSTRAINTS, "-e", ".[docs]")
     session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html")
+    session.run("python", "docs/check_html.py", "docs/_build/html")
 
 
 @nox.session(default=False)

@@ -1,9 +1,19 @@
 """Configuration of Sphinx; everything it needs is local, no page asks the network."""
 
 import re
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
 
 from docutils import nodes
+
+ROOT = Path(__file__).parents[1]
+# The package `benchmarks`, whose plots the performance page shows, and the extensions.
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
+
+from members import own_members  # noqa: E402
+
+SUBMODULES = ["skwfm.datasets", "skwfm.inspection", "skwfm.nn"]
 
 project = "skwfm"
 author = "skwfm contributors"
@@ -11,51 +21,76 @@ copyright = "2026, skwfm contributors"  # noqa: A001
 release = version = _version("skwfm")
 
 extensions = [
+    "mathml",
     "myst_parser",
     "numpydoc",
+    "pictures",
+    "results",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates", "examples", "sg_execution_times.rst"]
 
-myst_enable_extensions = ["colon_fence"]
+html_math_renderer = "mathml"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-# The pages list the methods themselves; stubs of one page per method would bury them.
-autosummary_generate = False
+# A page per public name, made by the templates from what `own_members` says.
+autosummary_generate = True
+autosummary_context = {"own_members": own_members(["skwfm", *SUBMODULES])}
+templates_path = ["_templates"]
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-# The headings are in the contents already.
-toc_object_entries = False
+toc_object_entries_show_parents = "hide"
+# Every reference in a docstring leads somewhere, but for those to other packages, whose
+# inventories are on the network, and one that comes with a docstring of scikit-learn's.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(matplotlib|numpy|pandas|scipy|sklearn|skorch|torch)\..*"),
+    (r"py:obj", r"named_transformers_"),
+]
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "FileNameSortKey",
+    "backreferences_dir": "auto_examples/backreferences",
+    "doc_module": ("skwfm",),
+    "reference_url": {"skwfm": None},
+    "download_all_examples": False,
+    "notebook_extensions": [],
+    "write_computation_times": False,
+    "min_reported_time": 1e6,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_title = f"skwfm {release}"
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "github_url": "https://github.com/skwfm/skwfm",
     "show_toc_level": 2,
     "navigation_with_keys": False,
+    "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
 # A page without a tree below it needs no sidebar on the left.
 html_sidebars = {
-    "index": [],
-    "user_guide": [],
-    "callbacks": [],
-    "files": [],
-    "history": [],
-    "changelog": [],
-    "contributing": [],
+    name: [] for name in ("index", "performance", "changelog", "contributing")
 }
 
 
@@ -65,6 +100,15 @@ def _escape_underscores(app, what, name, obj, options, lines):
         if re.match(r"\w+(, \w+)* : ", line):
             names, _, kind = line.partition(" : ")
             lines[i] = names + " : " + re.sub(r"(?<=\w)_(?!\w)", r"\\_", kind)
+
+
+def _without_zip(app, docname, source):
+    """Drop the note on top of an example, and the archive of its one script."""
+    if docname.startswith("auto_examples/"):
+        note = r"\.\. only:: html\n\n    \.\. note::\n.*?\n\n(?=\.\. rst-class)"
+        archive = r" +\.\. container:: sphx-glr-download sphx-glr-download-zip\n\n.*\n"
+        source[0] = re.sub(note, "", source[0], flags=re.DOTALL)
+        source[0] = re.sub(archive, "", source[0])
 
 
 def _strip_blocks(app, doctree):
@@ -87,5 +131,6 @@ def setup(app):
     """Connect them."""
     # Before numpydoc, which listens at 500.
     app.connect("autodoc-process-docstring", _escape_underscores, priority=400)
+    app.connect("source-read", _without_zip)
     app.connect("doctree-read", _strip_blocks)
     app.connect("doctree-read", _number_references)

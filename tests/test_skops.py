@@ -19,7 +19,7 @@ from skwfm import (
 
 io = pytest.importorskip("skops.io", reason="skops is not installed")
 
-DOCS = Path(__file__).parents[1] / "docs" / "api" / "persistence.md"
+DOCS = Path(__file__).parents[1] / "docs" / "saving.md"
 DOCUMENTED = re.findall(r'^\.\.\.     "(.+)",$', DOCS.read_text(), re.MULTILINE)
 
 # Keys of a dict that skops would make one: of 1, "1", True and b"1".
