@@ -283,6 +283,15 @@ def test_names_cover_nothing():
         assert not any(overlap(box, other) > 3 for other in boxes[:i])
 
 
+def test_the_empty_label_has_no_name_to_write():
+    table = pd.DataFrame({"genres": [[""], ["War"], [" "], ["Art"]] * 10})
+    table["user"] = ["ann", "bob"] * 20
+    fm = WeightedFMRegressor(max_iter=2).fit(table, np.arange(40.0))
+    display = ins.EmbeddingDisplay.from_estimator(fm, "genres")
+    assert "" in display.labels
+    assert {text.get_text() for text in display.ax_.texts} == {"War", "Art"}
+
+
 def overlap(box, other):
     """Return by how many pixels two boxes cover each other, along the shorter side."""
     width = min(box.x1, other.x1) - max(box.x0, other.x0)

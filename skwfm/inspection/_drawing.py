@@ -71,6 +71,8 @@ def write_apart(
     taken = discs.copy()
     n_written = 0
     for i, name in enumerate(names):
+        if not name.strip():  # the empty label
+            continue
         extent = _text_size(name, size) * scale
         others = np.delete(taken, i, axis=0)
         place = _free_place(pixels[i], radii[i], extent, others, page)
