@@ -533,10 +533,11 @@ def test_diagram_of_a_fitted_pipeline():
     for shown in ("FieldTransformer", "WeightedMultiLabelEncoder", "ids: user, noise"):
         assert shown in html
     assert "WeightedFFMClassifier" in html
-    # Links lead to the pages of scikit-learn for its own parts only.
+    # Each part links to the documentation of the package that it is from.
     links = re.findall(r'href="(https://[^"]+)"', html)
     assert any("OneHotEncoder" in link for link in links)
-    assert not any("Weighted" in link or "FieldT" in link for link in links)
+    own = [link for link in links if "Weighted" in link or "FieldT" in link]
+    assert own and all("/skwfm/api/generated/skwfm." in link for link in own)
 
 
 def test_output_container_of_a_pipeline():
