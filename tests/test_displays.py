@@ -159,6 +159,11 @@ def test_a_model_of_one_field(make, inside):
         display.figure_.canvas.draw()
 
 
+def test_interactions_of_next_to_nothing_fit_in_their_cells():
+    display = ins.FieldInteractionDisplay([[0, 2e-12], [2e-12, 0]], ["a", "b"]).plot()
+    assert display.text_[1, 0].get_text() == "2e-12"
+
+
 def test_interactions_of_one_field():
     display = ins.FieldInteractionDisplay([[0.0]], ["only"]).plot()
     assert display.text_[0, 0].get_text() == "0.0"

@@ -15,6 +15,7 @@ __all__ = ["FieldInteractionDisplay"]
 
 # With more fields than these, numbers in the cells could not be read.
 _MOST_NUMBERS = 15
+_MOST_DECIMALS = 4
 
 
 class FieldInteractionDisplay:
@@ -194,7 +195,7 @@ class FieldInteractionDisplay:
         self.text_: Any = None
         if values_format is None:
             fits = n_fields <= _MOST_NUMBERS
-            values_format = f".{decimals(top, 2)}f" if fits else ""
+            values_format = _format_of(top) if fits else ""
         if values_format:
             self._write(ax, shown, values_format)
         self.ax_, self.figure_ = ax, ax.figure
@@ -214,3 +215,10 @@ class FieldInteractionDisplay:
                 va="center",
                 color="white" if is_dark else "black",
             )
+
+
+def _format_of(top: float) -> str:
+    """Return the format with two digits of the largest number, for all alike."""
+    n_decimals = decimals(top, 2)
+    # Of next to nothing, as where a penalty has put all to zero, the cells hold less.
+    return f".{n_decimals}f" if n_decimals <= _MOST_DECIMALS else ".0e"
