@@ -533,10 +533,13 @@ def test_diagram_of_a_fitted_pipeline():
     for shown in ("FieldTransformer", "WeightedMultiLabelEncoder", "ids: user, noise"):
         assert shown in html
     assert "WeightedFFMClassifier" in html
-    # Links lead to the pages of scikit-learn for its own parts only.
+    # Links of each part lead to the pages of its own package.
     links = re.findall(r'href="(https://[^"]+)"', html)
-    assert any("OneHotEncoder" in link for link in links)
-    assert not any("Weighted" in link or "FieldT" in link for link in links)
+    theirs = [link for link in links if "scikit-learn.org" in link]
+    ours = [link for link in links if "skwfm" in link]
+    assert any("OneHotEncoder" in link for link in theirs)
+    assert not any("Weighted" in link or "FieldT" in link for link in theirs)
+    assert any("WeightedFFMClassifier" in link for link in ours)
 
 
 def test_output_container_of_a_pipeline():
