@@ -65,6 +65,8 @@ sphinx_gallery_conf = {
     "doc_module": ("skwfm",),
     "reference_url": {"skwfm": None},
     "download_all_examples": False,
+    # Twice as large as shown: pictures of two panels stay sharp.
+    "thumbnail_size": (480, 336),
     "notebook_extensions": [],
     "write_computation_times": False,
     "min_reported_time": 1e6,

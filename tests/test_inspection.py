@@ -400,6 +400,8 @@ class TestTopInteractions:
         labels = {name.split("=")[-1] for name in names[list(best)]}
         assert labels <= {found.label_1, found.label_2, "year__year"}
         assert found.effect == pytest.approx(expected[best], rel=1e-5)
+        product = abs(expected[best]) * scale[best[0]] * scale[best[1]]
+        assert found.strength == pytest.approx(product, rel=1e-5)
 
     def test_names_what_was_planted(self, pipeline):
         frame = pd.DataFrame(

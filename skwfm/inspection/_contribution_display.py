@@ -11,7 +11,7 @@ from sklearn.utils.validation import _num_samples
 
 from skwfm._inspection_validation import check_row
 from skwfm._validation import shorten_text
-from skwfm.inspection._drawing import BLUE, GREY, ORANGE, new_axes, plain
+from skwfm.inspection._drawing import BLUE, GREY, ORANGE, decimals, new_axes, plain
 from skwfm.inspection._explain import Explanation, explain
 from skwfm.inspection._opened import open_model, score_unit
 
@@ -19,6 +19,8 @@ __all__ = ["ContributionDisplay"]
 
 # Characters of the name of a term.
 _NAME_WIDTH = 44
+# Of the labels of one bag in it.
+_BAG_WIDTH = 18
 
 
 class ContributionDisplay:
@@ -201,7 +203,8 @@ class ContributionDisplay:
         colours = [BLUE if term >= 0 else ORANGE for term in terms]
         self.bars_ = ax.barh(places, terms, left=starts, color=colours, height=0.62)
         paper = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 0.4}
-        texts = [f"{term:+.3g}" for term in terms]
+        n_decimals = decimals(np.abs(terms).max(initial=0), 3)
+        texts = [f"{term:+.{n_decimals}f}" for term in terms]
         ax.bar_label(self.bars_, texts, padding=3, size=8, bbox=paper)
         levels = np.r_[self.intercept, ends]
         for place, level in enumerate(levels[1:-1]):
@@ -244,8 +247,8 @@ def _terms(explained: Explanation, linear: Any, pairs: Any) -> tuple[list[str], 
     fields, labels = explained.names_of_entries()
     texts = [f"{f}={t}" if t else str(f) for f, t in zip(fields, labels, strict=True)]
     bags: list[list[str]] = [[] for _ in explained.field_names]
-    for f, text in zip(explained.field_of_entry, texts, strict=True):
-        bags[f].append(text)
+    for f, label in zip(explained.field_of_entry, labels, strict=True):
+        bags[f].append(str(label))
     names, values = texts, list(linear)
     for (f, g), term in zip(explained.field_pairs, pairs, strict=True):
         if bags[f] and bags[g] and (f != g or len(bags[f]) > 1):
@@ -255,5 +258,9 @@ def _terms(explained: Explanation, linear: Any, pairs: Any) -> tuple[list[str], 
     return names, np.array(values)
 
 
-def _bag_name(field: str, texts: list[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{field} ({len(texts)})"
+def _bag_name(field: str, labels: list[str]) -> str:
+    """Return the labels of a bag, or their number where they are too long."""
+    text = "+".join(labels)
+    if not text:
+        return field
+    return f"{field}={text}" if len(text) <= _BAG_WIDTH else f"{field} ({len(labels)})"

@@ -6,6 +6,7 @@ blue and orange differ in print.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from skwfm._extras import require
 
-__all__ = ["BLUE", "GREY", "ORANGE", "new_axes", "plain", "write_apart"]
+__all__ = ["BLUE", "GREY", "ORANGE", "decimals", "new_axes", "plain", "write_apart"]
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +38,19 @@ def new_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
         return ax
     (pyplot,) = require("matplotlib.pyplot", extra="plot")
     return pyplot.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def decimals(largest: float, n_digits: int) -> int:
+    """Return how many decimals show so many digits of the largest of some numbers.
+
+    Examples
+    --------
+    >>> from skwfm.inspection._drawing import decimals
+    >>> decimals(0.2, 2), decimals(12.5, 2), decimals(0, 2)
+    (2, 0, 1)
+    """
+    n_whole = math.floor(math.log10(largest)) if 0 < largest < math.inf else 0
+    return min(max(n_digits - 1 - n_whole, 0), 12)
 
 
 def write_apart(

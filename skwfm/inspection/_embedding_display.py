@@ -26,7 +26,8 @@ class EmbeddingDisplay:
 
     Made by `from_estimator`. Labels that stand close act alike on the other fields. The
     axes are the two principal axes of the vectors [1]_, whose share of the variance is
-    written on them: where it is small, much is not seen.
+    written on them. What they do not show is not seen: a label in the middle may have a
+    long vector that points out of the page.
 
     Parameters
     ----------

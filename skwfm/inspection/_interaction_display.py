@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from skwfm.inspection._drawing import new_axes, plain
+from skwfm.inspection._drawing import decimals, new_axes, plain
 from skwfm.inspection._interactions import field_interactions
 from skwfm.inspection._opened import open_model, score_unit
 
@@ -84,7 +83,7 @@ class FieldInteractionDisplay:
             Fitted.
         X : matrix, array or DataFrame of shape (n_rows, n_features), optional
             Rows to take the root mean square over; by default it comes from the sums
-            over the training rows.
+            over the training rows, as if fields were independent of each other.
         cmap : str or matplotlib Colormap, default="cividis"
             Colours.
         values_format : str, optional
@@ -194,7 +193,8 @@ class FieldInteractionDisplay:
         ax.figure.colorbar(self.im_, ax=ax, label=label, shrink=0.8)
         self.text_: Any = None
         if values_format is None:
-            values_format = _two_digits(top) if n_fields <= _MOST_NUMBERS else ""
+            fits = n_fields <= _MOST_NUMBERS
+            values_format = f".{decimals(top, 2)}f" if fits else ""
         if values_format:
             self._write(ax, shown, values_format)
         self.ax_, self.figure_ = ax, ax.figure
@@ -214,9 +214,3 @@ class FieldInteractionDisplay:
                 va="center",
                 color="white" if is_dark else "black",
             )
-
-
-def _two_digits(top: float) -> str:
-    """Return the format with two digits of the largest number, for all alike."""
-    n_decimals = 1 - math.floor(math.log10(top)) if math.isfinite(top) else 0
-    return f".{min(max(n_decimals, 0), 12)}f"

@@ -45,6 +45,9 @@ class LabelPair(NamedTuple):
         The labels, in the order of their fields.
     effect : float
         What they add to the score where both have weight 1.
+    strength : float
+        What pairs are ranked by: the size of `effect`, or its root mean square over
+        the training rows.
 
     See Also
     --------
@@ -54,9 +57,9 @@ class LabelPair(NamedTuple):
     --------
     >>> import pandas as pd
     >>> from skwfm.inspection import LabelPair
-    >>> pd.DataFrame([LabelPair("user", "ann", "genre", "Art", 0.8)])
-      field_1 label_1 field_2 label_2  effect
-    0    user     ann   genre     Art     0.8
+    >>> pd.DataFrame([LabelPair("user", "ann", "genre", "Art", -0.8, 0.8)])
+      field_1 label_1 field_2 label_2  effect  strength
+    0    user     ann   genre     Art    -0.8       0.8
     """
 
     field_1: str
@@ -64,6 +67,7 @@ class LabelPair(NamedTuple):
     field_2: str
     label_2: str
     effect: float
+    strength: float
 
 
 class SimilarLabel(NamedTuple):
@@ -156,9 +160,9 @@ def top_interactions(
     Returns
     -------
     list of LabelPair
-        Named tuples ``(field_1, label_1, field_2, label_2, effect)``, the strongest
-        first; ``pandas.DataFrame`` takes the list as it is. `effect` is signed and for
-        weight 1.
+        Named tuples ``(field_1, label_1, field_2, label_2, effect, strength)``, the
+        strongest first; ``pandas.DataFrame`` takes the list as it is. `effect` is
+        signed and for weight 1, `strength` is what they are ranked by.
 
     Raises
     ------
@@ -204,18 +208,20 @@ def top_interactions(
     for left, right in _lists(opened, fields):
         _search(vectors, left, right, best)
     effects = vectors.effects(best.pairs)
-    scaled = np.abs(effects if vectors.scales is None else best.strengths)
-    order = np.lexsort((*best.pairs.T[::-1], -scaled))
-    return [_named(opened, best.pairs[i], float(effects[i])) for i in order]
+    strengths = np.abs(effects)
+    if vectors.scales is not None:
+        strengths = strengths * vectors.scales[best.pairs].prod(axis=1)
+    order = np.lexsort((*best.pairs.T[::-1], -strengths))
+    return [_named(opened, best.pairs[i], effects[i], strengths[i]) for i in order]
 
 
-def _named(opened: Opened, pair: Array, effect: float) -> LabelPair:
+def _named(opened: Opened, pair: Array, effect: Any, strength: Any) -> LabelPair:
     """Name two labels, in the order of their fields."""
     fields = opened.model.fields
     pair = pair[np.lexsort((pair, fields[pair]))]
     one, other = (opened.field_names[f] for f in fields[pair])
     label, label_2 = opened.labels(pair)
-    return LabelPair(one, label, other, label_2, effect)
+    return LabelPair(one, label, other, label_2, float(effect), float(strength))
 
 
 def _scales(opened: Opened, by: str) -> Array | None:
