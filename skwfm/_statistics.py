@@ -121,5 +121,6 @@ def added(before: Statistics | None, further: Statistics) -> Statistics:
     out: Statistics = {"n_rows": before["n_rows"] + further["n_rows"]}
     for key in ("count", "weight", "square", "bag_square"):
         out[key] = further[key].astype(np.float64)
-        out[key][: len(before[key])] += before[key]
+        with np.errstate(over="ignore"):  # as in `statistics_of`
+            out[key][: len(before[key])] += before[key]
     return out
