@@ -15,7 +15,8 @@ __all__ = [
     "by_error",
     "check_finite_terms",
     "check_row",
-    "count_error",
+    "check_two_fields",
+    "check_count",
     "feature_names_error",
     "inside_error",
     "no_model_error",
@@ -69,9 +70,16 @@ def by_error(by: object) -> str:
     return f"by={by!r} is not known, expected 'effect' or 'rms'."
 
 
-def count_error(n: object) -> str:
-    """Word the error for a number of results that is none."""
-    return f"n={n!r}, expected a whole number of 1 or more."
+def check_count(n: Any, name: str) -> None:
+    """Raise for a number of results that is none."""
+    if not isinstance(n, Integral) or int(n) < 1:
+        raise ValueError(f"{name}={n!r}, expected a whole number of 1 or more.")
+
+
+def check_two_fields(fields: Any) -> None:
+    """Raise for what are not the names of two fields."""
+    if not isinstance(fields, tuple | list) or len(fields) != 2:
+        raise ValueError(f"fields={fields!r}, expected the names of two fields.")
 
 
 def check_row(row: Any, n_rows: int) -> None:

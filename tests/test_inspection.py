@@ -416,6 +416,8 @@ class TestTopInteractions:
         [
             ({"by": "size"}, "by='size' is not known, expected 'effect' or 'rms'"),
             ({"n": 0}, "n=0, expected a whole number of 1 or more"),
+            ({"fields": ("genres",)}, "fields=.*, expected the names of two fields"),
+            ({"fields": 3}, "fields=3, expected the names of two fields"),
             ({"fields": ("genres", "x")}, "There is no field 'x'; the fields are"),
         ],
     )

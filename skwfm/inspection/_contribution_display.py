@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from skwfm._inspection_validation import check_row
+from skwfm._inspection_validation import check_count, check_row
 from skwfm._validation import shorten_text
 from skwfm.inspection._drawing import BLUE, GREY, ORANGE, decimals, new_axes, plain
 from skwfm.inspection._explain import Explanation, explain
@@ -195,6 +195,7 @@ class ContributionDisplay:
         >>> [label.get_text() for label in display.ax_.get_yticklabels()]
         ['genre=Art', '2 smaller terms']
         """
+        check_count(n_terms, "n_terms")
         names, terms = self._largest(n_terms)
         ends = self.intercept + np.cumsum(terms)
         starts = ends - terms
@@ -236,7 +237,7 @@ class ContributionDisplay:
         names = [self.names[i] for i in order]
         terms = terms[order]
         if len(names) > n_terms:
-            kept = max(n_terms - 1, 0)
+            kept = n_terms - 1
             rest = f"{len(names) - kept} smaller terms"
             return [*names[:kept], rest], np.r_[terms[:kept], terms[kept:].sum()]
         return names, terms

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skwfm.inspection._drawing import BLUE, new_axes, plain, write_apart
-from skwfm.inspection._interactions import mean_sums
+from skwfm.inspection._interactions import statistics_of
 from skwfm.inspection._labels import field_vectors
 from skwfm.inspection._opened import Opened, open_model
 
@@ -222,9 +222,9 @@ class EmbeddingDisplay:
 
 
 def _counts(opened: Opened, X: Any) -> Array:
-    """Return the rows that hold each label, or their share."""
+    """Return the rows that hold each label."""
     if X is None:
-        return mean_sums(opened)["count"]
+        return np.asarray(statistics_of(opened)["count"], dtype=np.float64)
     rows = opened.rows(X)
     counts: Array = np.bincount(rows.indices, minlength=rows.shape[1])
     return counts

@@ -12,13 +12,17 @@ O(n_columns^2 k); since lengths differ, few blocks are looked at.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from skwfm._inspection_validation import by_error, count_error, target_error
+from skwfm._inspection_validation import (
+    by_error,
+    check_count,
+    check_two_fields,
+    target_error,
+)
 from skwfm.inspection._interactions import mean_sums, statistics_of
 from skwfm.inspection._opened import Opened, open_model
 from skwfm.inspection._terms import Model
@@ -201,7 +205,9 @@ def top_interactions(
     """
     if by not in ("effect", "rms"):
         raise ValueError(by_error(by))
-    _check_count(n)
+    check_count(n, "n")
+    if fields is not None:
+        check_two_fields(fields)
     opened = open_model(estimator, feature_names)
     vectors = _Vectors(opened, _output(opened, target), _scales(opened, by))
     best = _Best(n)
@@ -233,11 +239,6 @@ def _output(opened: Opened, target: Any) -> int:
     if target is None and opened.model.n_outputs > 1:
         raise ValueError(target_error(target, opened.estimator.classes_.tolist()))
     return opened.target(target)
-
-
-def _check_count(n: Any) -> None:
-    if not isinstance(n, Integral) or n < 1:
-        raise ValueError(count_error(n))
 
 
 class _List(NamedTuple):
@@ -398,7 +399,7 @@ def similar(
     >>> [near.label for near in similar(fm, "genre", "War")]
     ['Battle', 'Comedy']
     """
-    _check_count(n)
+    check_count(n, "n")
     opened = open_model(estimator, feature_names)
     column = opened.column(field, label)
     columns = np.flatnonzero(opened.model.fields == opened.field(field))
