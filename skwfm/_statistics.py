@@ -94,10 +94,10 @@ def _add(
     """Add the entries of some rows, in place; each row counts 1 without weights."""
     values = X.data.astype(np.float64)
     by_entry = None if weights is None else np.repeat(weights, np.diff(X.indptr))
-    for out, factor in zip(sums, (None, values, values**2), strict=True):
-        term = factor if by_entry is None else by_entry
-        if factor is not None and by_entry is not None:
-            term = factor * by_entry
+    terms = [by_entry, values, values**2]
+    if by_entry is not None:
+        terms[1:] = [by_entry * term for term in terms[1:]]
+    for out, term in zip(sums, terms, strict=True):
         out += np.bincount(X.indices, term, minlength=len(out))
     field = fields[X.indices]
     is_first = np.zeros(X.nnz, dtype=bool)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _num_samples
 from skwfm._inspection_validation import check_count, check_row
 from skwfm._validation import shorten_text
 from skwfm.inspection._drawing import BLUE, GREY, ORANGE, decimals, new_axes, plain
-from skwfm.inspection._explain import Explanation, explain
+from skwfm.inspection._explain import Explanation, explained_by
 from skwfm.inspection._opened import open_model, score_unit
 
 __all__ = ["ContributionDisplay"]
@@ -150,12 +150,9 @@ class ContributionDisplay:
         check_row(row, _num_samples(X))
         opened = open_model(estimator, feature_names)
         one = _safe_indexing(X, [int(row)])
-        explained = explain(estimator, one, feature_names=feature_names)
-        intercept, linear, pairs = (
-            explained.intercept,
-            explained.linear,
-            explained.pairs,
-        )
+        explained = explained_by(opened, one)
+        intercept, linear = explained.intercept, explained.linear
+        pairs = explained.pairs
         if explained.classes is not None:
             at = int(explained.scores()[0].argmax())
             at = at if target is None else opened.target(target)

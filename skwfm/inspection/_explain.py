@@ -21,13 +21,13 @@ from skwfm._inspection_validation import (
     too_many_terms_error,
 )
 from skwfm._memory import memory_limit
-from skwfm.inspection._opened import labels_of, open_model
+from skwfm.inspection._opened import Opened, labels_of, open_model
 from skwfm.inspection._terms import field_pair_terms, label_pair_terms, n_label_pairs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain", "explained_by"]
 
 Array = npt.NDArray[Any]
 
@@ -395,7 +395,11 @@ def explain(
     >>> bool(np.isclose(table["contribution"].sum(), fm.predict(films[1:2])[0]))
     True
     """
-    opened = open_model(estimator, feature_names)
+    return explained_by(open_model(estimator, feature_names), X, label_pairs)
+
+
+def explained_by(opened: Opened, X: Any, label_pairs: bool = False) -> Explanation:
+    """Explain rows of a model that is open already, see `explain`."""
     rows, model = opened.rows(X), opened.model
     n_pairs = rows.shape[0] * len(model.field_pairs) * model.n_outputs
     _check_room("pairs of fields", n_pairs)

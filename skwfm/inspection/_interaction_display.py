@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from skwfm.inspection._drawing import decimals, new_axes, plain
-from skwfm.inspection._interactions import field_interactions
+from skwfm.inspection._interactions import strengths_of
 from skwfm.inspection._opened import open_model, score_unit
 
 __all__ = ["FieldInteractionDisplay"]
@@ -127,7 +127,7 @@ class FieldInteractionDisplay:
         ('0.85', 'units of the target')
         """
         opened = open_model(estimator)
-        strengths = field_interactions(estimator, X)
+        strengths = strengths_of(opened, X)
         display = cls(strengths, opened.field_names, unit=score_unit(opened))
         return display.plot(cmap=cmap, values_format=values_format, ax=ax)
 

@@ -26,7 +26,7 @@ from skwfm._statistics import Statistics
 from skwfm.inspection._opened import Opened, open_model
 from skwfm.inspection._terms import Model, field_pair_terms
 
-__all__ = ["field_interactions", "mean_sums", "statistics_of"]
+__all__ = ["field_interactions", "mean_sums", "statistics_of", "strengths_of"]
 
 Array = npt.NDArray[Any]
 # Labels whose vectors are held in float64 at a time.
@@ -85,7 +85,11 @@ def field_interactions(estimator: Any, X: Any = None) -> npt.NDArray[np.float64]
     >>> bool(np.allclose(field_interactions(fm), field_interactions(fm, X), atol=0.1))
     True
     """
-    opened = open_model(estimator)
+    return strengths_of(open_model(estimator), X)
+
+
+def strengths_of(opened: Opened, X: Any = None) -> npt.NDArray[np.float64]:
+    """Return the strengths of a model that is open, see `field_interactions`."""
     model = opened.model
     squares = _from_sums(opened) if X is None else _over_rows(opened, X)
     check_finite_terms(squares)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,18 @@ class Opened:
     estimator: BaseWeightedFM
     steps: Any
     """What encodes the rows, None where they are taken as they are."""
-    feature_names: Array
     model: Model
+    given_names: Array | None = None
+    """Names of the columns, if some were given."""
+
+    @cached_property
+    def feature_names(self) -> Array:
+        """Names of the columns. Those of a large vocabulary take their time."""
+        if self.given_names is not None:
+            return self.given_names
+        n_columns = len(self.model.fields)
+        names = _names(self.estimator, self.steps, n_columns)
+        return _checked_names(names, n_columns)
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -108,13 +119,16 @@ def open_model(estimator: Any, feature_names: Any = None) -> Opened:
     if not isinstance(inner, BaseWeightedFM):
         raise TypeError(no_model_error(inner))
     check_is_fitted(inner, "factors_")
-    n_columns = len(inner.fields_)
-    if feature_names is None:
-        feature_names = _names(inner, steps, n_columns)
+    if feature_names is not None:
+        feature_names = _checked_names(feature_names, len(inner.fields_))
+    return Opened(inner, steps, _model(inner), feature_names)
+
+
+def _checked_names(feature_names: Any, n_columns: int) -> Array:
     names = np.asarray(feature_names, dtype=object)
     if names.shape != (n_columns,):
         raise ValueError(feature_names_error(names.shape, n_columns))
-    return Opened(inner, steps, names, _model(inner))
+    return names
 
 
 def _model(estimator: BaseWeightedFM) -> Model:
