@@ -4,9 +4,6 @@ import subprocess
 import sys
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -22,12 +19,6 @@ from skwfm import (
 )
 from skwfm import inspection as ins
 from skwfm.inspection._drawing import write_apart
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ array([[0.  , 0.85],
 
 from skwfm.inspection._contribution_display import ContributionDisplay
 from skwfm.inspection._embedding_display import EmbeddingDisplay
-from skwfm.inspection._explain import Explanation, explain
+from skwfm.inspection._explain import explain
+from skwfm.inspection._explanation import Explanation
 from skwfm.inspection._interaction_display import FieldInteractionDisplay
 from skwfm.inspection._interactions import field_interactions
 from skwfm.inspection._labels import (

@@ -12,7 +12,8 @@ from sklearn.utils.validation import _num_samples
 from skwfm._inspection_validation import check_count, check_row
 from skwfm._validation import shorten_text
 from skwfm.inspection._drawing import BLUE, GREY, ORANGE, decimals, new_axes, plain
-from skwfm.inspection._explain import Explanation, explained_by
+from skwfm.inspection._explain import explained_by
+from skwfm.inspection._explanation import Explanation
 from skwfm.inspection._opened import open_model, score_unit
 
 __all__ = ["ContributionDisplay"]
