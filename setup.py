@@ -14,11 +14,12 @@ from setuptools import setup
 CPP = "skwfm/_kernels/cpp"
 # Each instruction set is a file of its own, which tells the compiler what it may use.
 NAMES = ("core", "core_batch", "core_text", "core_labels", "core_checks")
+NAMES += ("core_gibbs",)
 NAMES += ("isa_v2", "isa_v3", "isa_v4")
 SOURCES = [f"{CPP}/{name}.cpp" for name in NAMES]
 HEADERS = ["types.hpp", "arrays.hpp", "unique.hpp", "kernels.inc", "simd.hpp"]
 HEADERS += ["rows.hpp", "fm.hpp", "pairs.hpp", "ffm.hpp", "loops.hpp", "batch.hpp"]
-HEADERS += ["checks.hpp", "text.hpp", "labels.hpp"]
+HEADERS += ["checks.hpp", "text.hpp", "labels.hpp", "normals.hpp", "gibbs.hpp"]
 FLAGS = (
     ["/O2"]
     if sys.platform == "win32"

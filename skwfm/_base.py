@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -28,22 +27,17 @@ from skwfm import _stream_validation as stream_val
 from skwfm import _validation as val
 from skwfm._bags import narrow_csr
 from skwfm._callbacks import CallbackSupport, during_fit
-from skwfm._device import no_threads_of_parent, resolve_device
+from skwfm._device import no_threads_of_parent
 from skwfm._epoch_tasks import end_fit_task, fit_tasks
 from skwfm._field_map import FieldMap
 from skwfm._html import FieldsHTML
-from skwfm._input import FieldInput
-from skwfm._kernels import compiled
-from skwfm._kernels.checks import Faults
-from skwfm._kernels.compiled import Rows
 from skwfm._loop import joined_curves
 from skwfm._losses import Loss
-from skwfm._matrix_validation import check_fitted_shapes
-from skwfm._model import Layout
-from skwfm._net import Batch, slice_batch
 from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
+from skwfm._samples import Samples
 from skwfm._saving import save_model
 from skwfm._schedules import SCHEDULES
+from skwfm._scoring import Scoring
 from skwfm._solver_validation import check_solver_name, check_stream_options
 from skwfm._solvers import ONLINE, SOLVERS
 from skwfm._state import Known
@@ -54,23 +48,16 @@ from skwfm.nn._fm import FactorModule
 
 __all__ = ["BaseWeightedFM"]
 
-# Rows, and values of bag sums, in one slice of predict: this bounds its memory.
-PREDICT_ROWS = 2**14
-PREDICT_VALUES = 2**19
-# Rows, and stored values, that are converted at a time where X is not what the core
-# takes.
-CONVERT_ROWS = 2**14
-CONVERT_ENTRIES = 2**20
-
 Array = npt.NDArray[Any]
 
 
-class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
+class BaseWeightedFM(FieldsHTML, CallbackSupport, Scoring):
     """Common part of the four estimators."""
 
     history_: dict[str, list[float]]
     n_iter_: int
     statistics_: Statistics
+    samples_: Samples
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_factors": [Interval(Integral, 1, None, closed="left")],
@@ -95,7 +82,15 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         "l2_linear": [Interval(Real, 0, None, closed="left")],
         "l2_factors": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "n_burn_in": [
+            StrOptions({"auto"}),
+            Interval(Integral, 0, None, closed="left"),
+        ],
+        "n_kept": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -131,7 +126,9 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         l2_linear: float = 5.0,
         l2_factors: float = 20.0,
         dropout: float = 0.0,
-        max_iter: int = 20,
+        max_iter: int | str = "auto",
+        n_burn_in: int | str = "auto",
+        n_kept: int = 100,
         batch_size: int | str = "auto",
         init_scale: float = 0.01,
         fit_intercept: bool = True,
@@ -161,6 +158,8 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         self.l2_factors = l2_factors
         self.dropout = dropout
         self.max_iter = max_iter
+        self.n_burn_in = n_burn_in
+        self.n_kept = n_kept
         self.batch_size = batch_size
         self.init_scale = init_scale
         self.fit_intercept = fit_intercept
@@ -254,7 +253,8 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
                 self._fit(X, y, sample_weight, eval_set, self._known())
         else:
             # A refit that fails must not leave a mixture of two fits that predicts.
-            self.__dict__.pop("factors_", None)
+            for name in ("factors_", "samples_"):
+                self.__dict__.pop(name, None)
             self._fit(X, y, sample_weight, eval_set, None)
         end_fit_task(self, X, y, sample_weight)
         return self
@@ -363,6 +363,10 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         state = stream_val.check_solver_state(getattr(self, "solver_state_", None))
         factors, linear, _ = self._parameters()
         bias = np.atleast_1d(np.asarray(self.intercept_, np.float64))
+        if hasattr(self, "samples_") and self.solver == "mcmc":
+            # The chain goes on from its last draw.
+            factors, linear, _ = self.samples_[-1]
+            bias = self.samples_.intercept[-1:]
         return Known(factors, linear, bias, state)
 
     def _checked_eval_set(self, eval_set: Any) -> tuple[Any, Array]:
@@ -370,15 +374,6 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         matrix, values = self._checked(X), self._check_target(y)
         check_consistent_length(matrix, values)
         return matrix, values
-
-    def _layout(self, n_factors: int) -> Layout:
-        return Layout(
-            self._interactions,
-            n_factors,
-            self.fields_,
-            self.n_fields_,
-            self.intra_field_,
-        )
 
     def _keep(self, fitted: Fitted, go_on: bool) -> None:
         """Set the fitted arrays, in the units of y."""
@@ -394,6 +389,8 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         linear = linear * np.asarray(target.scale, table.dtype)
         self._set_parameters(table, linear, bias * target.scale + target.shift)
         self.solver_state_ = fitted.state
+        if fitted.samples is not None:
+            self.samples_ = fitted.samples
         epochs = fitted.n_iter, fitted.best_iter
         self._record(fitted.history, *epochs, go_on=go_on)
 
@@ -406,6 +403,7 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         self._record(history, 1, 1, go_on=go_on)
 
     def _set_parameters(self, table: Array, linear: Array, intercept: Array) -> None:
+        self.__dict__.pop("samples_", None)  # of another fit
         n_columns, n_outputs = linear.shape
         outputs = () if n_outputs == 1 else (n_outputs,)
         fields = (self.n_fields_,) if self._interactions == "ffm" else ()
@@ -421,19 +419,6 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         before = self.n_iter_ if go_on else 0
         self.history_ = joined_curves(self.history_ if go_on else {}, history)
         self.n_iter_, self.best_iter_ = before + n_iter, before + best_iter
-
-    def _parameters(self) -> tuple[Array, Array, Array]:
-        """Return factors (n_columns, -1), linear (n_columns, C) and bias (C,)."""
-        n_outputs = np.size(self.intercept_)
-        outputs = () if n_outputs == 1 else (n_outputs,)
-        targets = (self.n_fields_,) if self._interactions == "ffm" else ()
-        check_fitted_shapes(
-            self.factors_, self.coef_, self.fields_, self.n_fields_, outputs, targets
-        )
-        table = self.factors_.reshape(len(self.factors_), -1)
-        linear = np.atleast_2d(self.coef_).T
-        bias = np.atleast_1d(np.asarray(self.intercept_, dtype=table.dtype))
-        return table, linear, bias
 
     @property
     def module_(self) -> FactorModule:
@@ -497,60 +482,6 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, FieldInput):
         """
         check_is_fitted(self, "factors_")
         save_model(self, path)
-
-    def _scores(self, X: Any) -> Array:
-        """Return the scores of raw input, shape (n_samples, n_outputs)."""
-        check_is_fitted(self, "factors_")
-        matrix, faults = self._looked_at(X)
-        wide = self.factors_.dtype == np.float64
-        device = resolve_device(self.device, fallback=True, float64=wide)
-        if device.type == "cpu" and compiled.available():
-            scores = self._core_scores(matrix, faults)
-        else:
-            scores = self._torch_scores(matrix, faults, device)
-        val.check_finite_scores(scores)
-        return scores
-
-    def _core_scores(self, X: Any, faults: Faults | None) -> Array:
-        """Score rows in the compiled core: a row the same, alone or among others."""
-        layout = self._layout(self.factors_.shape[-1])
-        table, linear, bias = self._parameters()
-        scheme, model = layout.scheme(len(bias)), (table, linear, bias)
-        n_threads = self._n_threads()
-        ready = faults == Faults.NONE and X.dtype == table.dtype
-        if ready and X.indices.dtype == np.int32:
-            return compiled.score(scheme, Rows.of(X), *model, n_threads=n_threads)
-        scores = np.empty((X.shape[0], len(bias)), table.dtype)
-        sizes = CONVERT_ROWS, CONVERT_ENTRIES
-        for rows, part in self._parts(X, faults, table.dtype, *sizes):
-            scores[rows] = compiled.score(
-                scheme, Rows.of(part), *model, n_threads=n_threads
-            )
-        return scores
-
-    def _torch_scores(
-        self, X: Any, faults: Faults | None, device: torch.device
-    ) -> Array:
-        """Score rows in torch, in slices of bounded memory."""
-        module = self.module_.to(device)
-        # Not a list of results: each would lie between memory that could be given back.
-        scores = np.empty((X.shape[0], module.num_outputs), self.factors_.dtype)
-        with no_threads_of_parent(), torch.no_grad():
-            for rows, batch in self._slices(X, faults):
-                parts = batch.to(device).parts
-                part = module.score_flat(*parts, batch.n_fields)
-                scores[rows] = part.view(len(batch), -1).cpu().numpy()
-        return scores
-
-    def _slices(self, X: Any, faults: Faults | None) -> Iterator[tuple[slice, Batch]]:
-        """Yield batches of consecutive rows, small enough to bound the memory."""
-        layout = self._layout(self.factors_.shape[-1])
-        cut, per_label = layout.cut(), self.factors_[:1].size
-        rows = min(max(PREDICT_VALUES // (per_label * cut[1]), 1), PREDICT_ROWS)
-        entries = max(PREDICT_VALUES // per_label, 1)
-        dtype = self.factors_.dtype
-        for stretch, part in self._parts(X, faults, dtype, rows, entries):
-            yield stretch, slice_batch(part, *cut)
 
     def __sklearn_tags__(self) -> Any:
         """Accept sparse matrices; a field-aware model must be told the fields."""

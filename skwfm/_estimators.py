@@ -42,7 +42,10 @@ class WeightedFMRegressor(WeightedRegressor):
         on another device than the CPU, or with dropout, the first two are torch's on
         mini-batches. ``"adam"`` always is, as is a name of ``torch.optim`` such as
         ``"AdamW"``, or a class. ``"lbfgs"`` is full-batch, deterministic and in
-        float64. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above
+        float64. ``"mcmc"`` draws from the posterior by Gibbs sampling [3]_: it takes
+        longer and predicts best, finds the penalties by itself, and says how sure a
+        prediction is. ``"als"`` sets the vector of one label after the other to its
+        best value. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above
         ``"adagrad"`` in the core, else ``"adam"``.
     solver_params : dict or None, default=None
         Further arguments of an optimizer of torch, such as ``{"momentum": 0.9}``.
@@ -75,8 +78,15 @@ class WeightedFMRegressor(WeightedRegressor):
         Probability, in [0, 1), that a training row leaves out each of the `n_factors`
         dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
         use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
-    max_iter : int, default=20
-        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    max_iter : int or "auto", default="auto"
+        Passes over the rows; ten iterations each for ``"lbfgs"``. ``"auto"`` is 20, 50
+        for ``"als"`` and 200 for ``"mcmc"``, which sweep over the labels.
+    n_burn_in : int or "auto", default="auto"
+        ``"mcmc"``: sweeps whose draws do not count, before the chain has found its
+        place. ``"auto"``: a tenth of `max_iter`, and none with `warm_start`.
+    n_kept : int, default=100
+        ``"mcmc"``: how many of the draws after that are kept, evenly spread.
+        Predictions are the mean over these, and take as many times as long.
     batch_size : int or "auto", default="auto"
         Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
         step is one row, and this is the number of rows between two callbacks.
@@ -139,7 +149,10 @@ class WeightedFMRegressor(WeightedRegressor):
         Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
         ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
         for regression, of the standardised target; that of ``"lbfgs"`` includes the
-        penalty and is that before the epoch.
+        penalty and is that before the epoch; that of ``"als"`` includes it too. With
+        ``"mcmc"`` also ``noise`` (its standard deviation) and for each field
+        ``precision_<field>``, ``linear_precision_<field>`` and, where labels have
+        their own noise, ``noise_freedom_<field>``.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -151,6 +164,11 @@ class WeightedFMRegressor(WeightedRegressor):
     solver_state_ : object
         What `partial_fit` and `warm_start` go on from: counts of labels, sums of
         squared gradients. Predictions do not need it.
+    samples_ : object
+        Draws of ``solver="mcmc"``: ``factors`` of shape (n_kept, n_columns, k),
+        ``linear`` of shape (n_kept, n_columns), ``intercept`` and ``noise`` of shape
+        (n_kept,). `factors_` is their mean once they are turned to lie on each other,
+        `coef_` and `intercept_` are means.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -173,6 +191,10 @@ class WeightedFMRegressor(WeightedRegressor):
            Mining, 2010.
     .. [2] X. He, T.-S. Chua, "Neural Factorization Machines for Sparse Predictive
            Analytics", ACM SIGIR Conference, 2017: its dropout, without hidden layers.
+    .. [3] S. Rendle, "Factorization machines with libFM", ACM Transactions on
+           Intelligent Systems and Technology 3(3), 2012. Here the whole vector of a
+           label is drawn at once, labels of one field that are about as frequent share
+           a prior, and each label has its own noise.
 
     Examples
     --------
@@ -219,8 +241,10 @@ class WeightedFMClassifier(WeightedClassifier):
         on another device than the CPU, or with dropout, the first two are torch's on
         mini-batches. ``"adam"`` always is, as is a name of ``torch.optim`` such as
         ``"AdamW"``, or a class. ``"lbfgs"`` is full-batch, deterministic and in
-        float64. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors, above
-        ``"adagrad"`` in the core, else ``"adam"``.
+        float64. ``"mcmc"`` draws from the posterior by Gibbs sampling [3]_, for two
+        classes: it takes longer, finds the penalties by itself, and averages over what
+        the data leave open. ``"auto"``: ``"lbfgs"`` up to 1000 rows and 2**20 factors,
+        above ``"adagrad"`` in the core, else ``"adam"``.
     solver_params : dict or None, default=None
         Further arguments of an optimizer of torch, such as ``{"momentum": 0.9}``.
     adagrad_state : {"row", "weight"}, default="row"
@@ -251,8 +275,15 @@ class WeightedFMClassifier(WeightedClassifier):
         Probability, in [0, 1), that a training row leaves out each of the `n_factors`
         dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
         use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
-    max_iter : int, default=20
-        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    max_iter : int or "auto", default="auto"
+        Passes over the rows; ten iterations each for ``"lbfgs"``. ``"auto"`` is 20, 50
+        for ``"als"`` and 200 for ``"mcmc"``, which sweep over the labels.
+    n_burn_in : int or "auto", default="auto"
+        ``"mcmc"``: sweeps whose draws do not count, before the chain has found its
+        place. ``"auto"``: a tenth of `max_iter`, and none with `warm_start`.
+    n_kept : int, default=100
+        ``"mcmc"``: how many of the draws after that are kept, evenly spread.
+        Predictions are the mean over these, and take as many times as long.
     batch_size : int or "auto", default="auto"
         Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
         step is one row, and this is the number of rows between two callbacks.
@@ -320,7 +351,10 @@ class WeightedFMClassifier(WeightedClassifier):
         Per epoch: ``train_loss``, ``valid_loss`` with early stopping, ``seconds``,
         ``learning_rate`` and what scoring callbacks recorded. Losses are per row and,
         for regression, of the standardised target; that of ``"lbfgs"`` includes the
-        penalty and is that before the epoch.
+        penalty and is that before the epoch; that of ``"als"`` includes it too. With
+        ``"mcmc"`` also ``noise`` (its standard deviation) and for each field
+        ``precision_<field>``, ``linear_precision_<field>`` and, where labels have
+        their own noise, ``noise_freedom_<field>``.
     n_iter_ : int
         Epochs run.
     best_iter_ : int
@@ -332,6 +366,11 @@ class WeightedFMClassifier(WeightedClassifier):
     solver_state_ : object
         What `partial_fit` and `warm_start` go on from: counts of labels, sums of
         squared gradients. Predictions do not need it.
+    samples_ : object
+        Draws of ``solver="mcmc"``: ``factors`` of shape (n_kept, n_columns, k),
+        ``linear`` of shape (n_kept, n_columns), ``intercept`` and ``noise`` of shape
+        (n_kept,). `factors_` is their mean once they are turned to lie on each other,
+        `coef_` and `intercept_` are means.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -355,6 +394,10 @@ class WeightedFMClassifier(WeightedClassifier):
            Mining, 2010.
     .. [2] X. He, T.-S. Chua, "Neural Factorization Machines for Sparse Predictive
            Analytics", ACM SIGIR Conference, 2017: its dropout, without hidden layers.
+    .. [3] S. Rendle, "Factorization machines with libFM", ACM Transactions on
+           Intelligent Systems and Technology 3(3), 2012. Here the whole vector of a
+           label is drawn at once, labels of one field that are about as frequent share
+           a prior, and each label has its own noise.
 
     Examples
     --------
@@ -437,8 +480,12 @@ class WeightedFFMRegressor(WeightedRegressor):
         Probability, in [0, 1), that a training row leaves out each of the `n_factors`
         dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
         use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
-    max_iter : int, default=20
-        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    max_iter : int or "auto", default="auto"
+        Passes over the rows; ten iterations each for ``"lbfgs"``. ``"auto"`` is 20.
+    n_burn_in : int or "auto", default="auto"
+        For ``solver="mcmc"``, which field-aware models do not have.
+    n_kept : int, default=100
+        The same.
     batch_size : int or "auto", default="auto"
         Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
         step is one row, and this is the number of rows between two callbacks.
@@ -612,8 +659,12 @@ class WeightedFFMClassifier(WeightedClassifier):
         Probability, in [0, 1), that a training row leaves out each of the `n_factors`
         dimensions, the others counting ``1 / (1 - dropout)``-fold [2]_; predictions
         use all. Torch trains on mini-batches then; not by ``"ftrl"`` or ``"lbfgs"``.
-    max_iter : int, default=20
-        Passes over the rows; ten iterations each for ``"lbfgs"``.
+    max_iter : int or "auto", default="auto"
+        Passes over the rows; ten iterations each for ``"lbfgs"``. ``"auto"`` is 20.
+    n_burn_in : int or "auto", default="auto"
+        For ``solver="mcmc"``, which field-aware models do not have.
+    n_kept : int, default=100
+        The same.
     batch_size : int or "auto", default="auto"
         Rows per mini-batch; ``"auto"`` makes about 64 of them a pass. In the core a
         step is one row, and this is the number of rows between two callbacks.

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from skwfm._model_codec import ESTIMATORS, class_name
+from skwfm._model_codec import ESTIMATORS, RECORDS, class_name
 from skwfm._model_file import ModelFileError
 
 __all__ = ["check", "check_spline_sizes"]
@@ -353,6 +353,33 @@ def _check_estimator(model: Any) -> None:
     good = _is_count(model.n_iter_, model.best_iter_)
     _need(good and isinstance(model.history_, dict), model, "history_")
     _check_statistics(model, n_columns)
+    _check_samples(model, n_columns)
+
+
+def _check_samples(model: Any, n_columns: int) -> None:
+    """Check the draws of the parameters, which few models have."""
+    if not hasattr(model, "samples_"):
+        return
+    draws = model.samples_
+    _need(class_name(draws, RECORDS) == "Samples", model, "samples_")
+    factors, k = draws.factors, model.factors_.shape[-1]
+    good = model.factors_.ndim == 2 and _is_array(factors, (None, n_columns, k), "f")
+    _need(good and len(factors) > 0, model, "samples_")
+    n_draws = len(factors)
+    good = factors.dtype == model.factors_.dtype == draws.linear.dtype
+    good = good and _is_array(draws.linear, (n_draws, n_columns), "f")
+    for numbers in (draws.intercept, draws.noise):
+        good = good and _is_array(numbers, (n_draws,), "f")
+        good = good and numbers.dtype.itemsize == 8
+    good = good and bool((draws.noise > 0).all())
+    spread = draws.spread
+    good = good and (spread is None or _is_array(spread, (n_draws, n_columns), "f"))
+    _need(good, model, "samples_")
+    if draws.cuts is None and draws.levels is None:
+        return
+    _need(_is_array(draws.levels, (None,), "f"), model, "samples_")
+    good = _is_array(draws.cuts, (n_draws, len(draws.levels) - 1), "f")
+    _need(good, model, "samples_")
 
 
 def _check_statistics(model: Any, n_columns: int) -> None:

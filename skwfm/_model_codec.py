@@ -47,6 +47,7 @@ __all__ = ["DERIVED", "ESTIMATORS", "RECORDS", "Decoder", "Encoder", "class_name
 RECORDS = {
     "FieldMap": "skwfm._field_map",
     "HashedLabels": "skwfm._hashing",
+    "Samples": "skwfm._samples",
     "Seen": "skwfm._state",
     "SolverState": "skwfm._state",
     "Vocabulary": "skwfm._vocabulary",

@@ -9,6 +9,7 @@ __all__ = [
     "check_vector_length",
     "no_room_error",
     "ran_out_error",
+    "samples_error",
 ]
 
 # Columns, and the numbers of one, are counted by 32 bits in the core and in the maps of
@@ -58,6 +59,18 @@ def ran_out_error(
         f"Memory ran out ({shorten_text(str(error), 120) or type(error).__name__}): "
         f"n_factors={n_factors} for {n_columns:,} columns takes {_size(needed)} or "
         f"more. {_LESS_MEMORY}"
+    )
+
+
+def samples_error(n_kept: int, per_draw: int, limit: int | None) -> str:
+    """Word the error for more kept draws than the memory holds."""
+    there = "" if limit is None else f", but there are {_size(limit)}"
+    most = 0 if limit is None else limit // per_draw
+    fits = f": at most n_kept={most} fits" if most else ""
+    return (
+        f"n_kept={n_kept} draws of {_size(per_draw)} each take "
+        f"{_size(n_kept * per_draw)} of memory{there}{fits}. Keep fewer draws, or take "
+        "fewer factors or columns."
     )
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
-from skwfm._validation import shorten
+from skwfm._validation import shorten, warn_user
 
 __all__ = [
+    "burn_in_error",
     "check_solver_name",
     "check_stream_options",
+    "check_swept",
     "core_params_error",
     "dropout_error",
     "no_optimizer_error",
@@ -23,6 +26,7 @@ __all__ = [
     "schedule_error",
     "solver_params_error",
     "unfit_optimizer_error",
+    "warn_sweep_failed",
 ]
 
 
@@ -98,6 +102,47 @@ def schedule_error(schedule: str, solver: str) -> str:
     return (
         f"learning_rate_schedule={schedule!r} is not for solver={solver!r}, which"
         " takes all rows at once and keeps its rate. Leave it at 'auto'."
+    )
+
+
+def check_swept(solver: str, interactions: str, loss: str, n_classes: int) -> None:
+    """Raise where a solver cannot sweep over the labels of a model."""
+    what = ""
+    if interactions == "ffm":
+        what = "a field-aware model"
+        way_out = "Take WeightedFMRegressor or WeightedFMClassifier."
+    elif n_classes > 2:
+        what = f"{n_classes} classes"
+        way_out = "Wrap it in sklearn.multiclass.OneVsRestClassifier."
+    elif solver == "als" and n_classes:
+        what, way_out = "classes", "Choose 'mcmc', or another solver."
+    elif loss not in ("squared", "logistic"):
+        what, way_out = (
+            f"loss={loss!r}",
+            "Choose loss='squared_error' or solver='auto'.",
+        )
+    if what:
+        raise ValueError(
+            f"solver={solver!r} is not for {what}: it takes normal noise, and a score "
+            f"that is linear in the vector of each label. {way_out}"
+        )
+
+
+def burn_in_error(n_burn_in: int, max_iter: int) -> str:
+    """Word the error for a burn-in that leaves no draw to keep."""
+    return (
+        f"n_burn_in={n_burn_in} leaves none of max_iter={max_iter} sweeps to keep."
+        " Set it below max_iter, or to 'auto'."
+    )
+
+
+def warn_sweep_failed(sweep: int) -> None:
+    """Warn that a sweep met numbers that are not finite."""
+    warn_user(
+        f"Sweep {sweep} met numbers that are not finite: training stops, and the model"
+        " is that of the sweeps before. Scale the features, or look for outliers in"
+        " the target.",
+        ConvergenceWarning,
     )
 
 

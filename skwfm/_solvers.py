@@ -11,6 +11,8 @@ one value fits few rows and many.
   number and size of weights.
 - Without the core, on another device or with dropout, the same names mean torch's
   optimizers on shuffled mini-batches; so does ``adam`` always.
+- ``als`` and ``mcmc`` sweep over the labels, which are fitted or drawn one after the
+  other given all else. ``mcmc`` finds its penalties by itself.
 - ``lbfgs`` takes all rows at once in float64 and is deterministic to rounding, which
   makes a weight of 2 the same as a repeated row.
 """
@@ -75,6 +77,10 @@ class Solver:
     """Takes a step per row in the compiled core, where there is one."""
     online_rate: tuple[tuple[str, float], ...] = ()
     """The rate for rows of unit length, for "fm", "ffm" and "linear"."""
+    sweeps: bool = False
+    """Goes over the labels, and takes each from its conditional given all else."""
+    max_iter: int = 20
+    """Passes when ``max_iter="auto"``."""
 
 
 def _rates(**rates: float) -> tuple[tuple[str, float], ...]:
@@ -122,6 +128,8 @@ SOLVERS = {
             full_batch=True,
             adds_penalty=True,
         ),
+        Solver("als", sweeps=True, max_iter=50),
+        Solver("mcmc", sweeps=True, max_iter=200),
     )
 }
 

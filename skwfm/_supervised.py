@@ -17,6 +17,7 @@ from skwfm import _stream_validation as stream_val
 from skwfm import _validation as val
 from skwfm._base import BaseWeightedFM
 from skwfm._losses import Huber, Logistic, Loss, Poisson, Softmax, Squared
+from skwfm._samples import Samples, Score
 
 __all__ = ["WeightedClassifier", "WeightedRegressor"]
 
@@ -58,7 +59,9 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         l2_linear: float = 5.0,
         l2_factors: float = 20.0,
         dropout: float = 0.0,
-        max_iter: int = 20,
+        max_iter: int | str = "auto",
+        n_burn_in: int | str = "auto",
+        n_kept: int = 100,
         batch_size: int | str = "auto",
         init_scale: float = 0.01,
         fit_intercept: bool = True,
@@ -89,6 +92,8 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
             l2_factors=l2_factors,
             dropout=dropout,
             max_iter=max_iter,
+            n_burn_in=n_burn_in,
+            n_kept=n_kept,
             batch_size=batch_size,
             init_scale=init_scale,
             fit_intercept=fit_intercept,
@@ -170,18 +175,24 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict the target.
 
         Parameters
         ----------
         X : FieldCSR, sparse matrix, array or DataFrame of shape (n_samples, n_features)
             Rows, in the form that `fit` got.
+        return_std : bool, default=False
+            Also return how far a target may be from its prediction; for
+            ``solver="mcmc"``.
 
         Returns
         -------
-        array of shape (n_samples,)
+        y_mean : array of shape (n_samples,)
             Predictions in the units of y.
+        y_std : array of shape (n_samples,)
+            Standard deviation of the predictive distribution, the noise of the target
+            included; only with `return_std`.
 
         Raises
         ------
@@ -200,8 +211,24 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         >>> fm.predict([[1.0, 1.0], [1.0, -1.0], [1.0, 0.0]]).round(1)
         array([58., 42., 50.])
         """
+        if return_std:
+            val.check_has_samples(self)
+            mean, std = self._by_draws(X, Samples.mean_and_std)
+            return mean.astype(self.factors_.dtype), std
+        if hasattr(self, "samples_"):
+            return self._by_draws(X, _mean)[0].astype(self.factors_.dtype)
         scores = self._scores(X)[:, 0]
         return val.checked_exp(scores) if self.loss == "poisson" else scores
+
+
+def _mean(samples: Samples, score: Score, rows: Any) -> tuple[Array]:
+    """Return the mean prediction of some rows."""
+    return (samples.mean(score),)
+
+
+def _log_odds(samples: Samples, score: Score, rows: Any) -> tuple[Array]:
+    """Return the log-odds of the mean probability of some rows."""
+    return (samples.log_odds(score),)
 
 
 def _by_rows(function: Callable[..., Array], scores: Array) -> Array:
@@ -248,7 +275,9 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         l2_linear: float = 1.0,
         l2_factors: float = 20.0,
         dropout: float = 0.0,
-        max_iter: int = 20,
+        max_iter: int | str = "auto",
+        n_burn_in: int | str = "auto",
+        n_kept: int = 100,
         batch_size: int | str = "auto",
         init_scale: float = 0.01,
         fit_intercept: bool = True,
@@ -280,6 +309,8 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
             l2_factors=l2_factors,
             dropout=dropout,
             max_iter=max_iter,
+            n_burn_in=n_burn_in,
+            n_kept=n_kept,
             batch_size=batch_size,
             init_scale=init_scale,
             fit_intercept=fit_intercept,
@@ -430,6 +461,9 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         >>> fm.decision_function([[1.0, 1.0], [1.0, -1.0], [1.0, 0.5]]).round(2)
         array([ 1.39, -1.39,  0.69])
         """
+        if hasattr(self, "samples_"):
+            mean: Array = self._by_draws(X, _log_odds)[0]
+            return mean.astype(self.factors_.dtype)
         scores = self._scores(X)
         decision: Array = scores if scores.shape[1] > 1 else scores[:, 0]
         return decision

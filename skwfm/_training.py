@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import train_test_split
 
 from skwfm import _validation as val
 from skwfm._bags import merge_rows
 from skwfm._device import resolve_device
 from skwfm._dropout import FactorDropout
+from skwfm._held_out import held_out
 from skwfm._kernels import compiled
 from skwfm._loop import LoopNet, is_one_of_many
 from skwfm._losses import HUBER_DELTA, Loss, Target
@@ -26,8 +26,9 @@ from skwfm._model import Layout
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
 from skwfm._online import OnlineNet, OnlineRows, online_callbacks
 from skwfm._optimizers import resolve_solver
+from skwfm._samples import Samples
 from skwfm._size_validation import check_vector_length
-from skwfm._solver_validation import dropout_error, schedule_error
+from skwfm._solver_validation import check_swept, dropout_error, schedule_error
 from skwfm._solvers import (
     Solver,
     auto_batch_size,
@@ -37,17 +38,10 @@ from skwfm._solvers import (
 )
 from skwfm._state import Known, Seen, SolverState, usable_mean_square
 from skwfm._stream import Stream
+from skwfm._sweeps import START_SCALE, SweepRows, burn_in, is_small, sweep_net
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["Fitted", "Problem", "fitted_so_far", "room_for_table", "train"]
-
-# Up to so many rows the penalty does more good than rows held out, by half a percent on
-# ratings. A field-aware model overfits sooner, and an FM on long rows: its pair terms
-# grow with the square of their length while the penalty stays.
-EARLY_STOPPING_ROWS = {"fm": 200_000, "ffm": 10_000}
-# Mean squared norm. Rows held out cost .5 % at 8 and 10 (ML-100K without and with
-# history), gain 2 % at 19 (films, 1 for every label) and 30 % at 39 (clicks).
-LONG_ROWS = 12.0
 
 Array = npt.NDArray[Any]
 
@@ -87,6 +81,8 @@ class Fitted(NamedTuple):
     best_iter: int
     state: SolverState | None
     """What training may go on with; none in the midst of it."""
+    samples: Samples | None = None
+    """Draws of the parameters, in units of y."""
 
 
 def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
@@ -126,6 +122,8 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
     with room_for_table(*sizes, step=step, n_copies=2 - online):
         if online:
             return _train_online(params, problem, solver, target, rng)
+        if solver.sweeps:
+            return _train_sweeps(params, problem, solver, target, rng)
         return _train_torch(params, problem, solver, target, rng)
 
 
@@ -172,7 +170,12 @@ def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:
         dropout=params.dropout > 0,
     )
     _check_serves(params, solver)
-    if solver.optimizer is None and not in_core:
+    if solver.sweeps:
+        loss = problem.loss.name, problem.loss.n_classes
+        check_swept(solver.name, layout.interactions, *loss)
+        if not (has_core or is_small(problem.X)):
+            raise ValueError(val.core_error(solver.name))
+    elif solver.optimizer is None and not in_core:
         raise ValueError(val.core_error(solver.name))
     wanted = solver.online or (params.solver == "auto" and not solver.full_batch)
     if wanted and on_cpu and not has_core:
@@ -187,7 +190,8 @@ def _check_serves(params: Any, solver: Solver) -> None:
     if params.dropout and (solver.optimizer is None or solver.full_batch):
         raise ValueError(dropout_error(params.dropout, solver.name))
     schedule = params.learning_rate_schedule
-    if solver.full_batch and schedule not in ("auto", "constant"):
+    keeps_rate = solver.full_batch or solver.sweeps
+    if keeps_rate and schedule not in ("auto", "constant"):
         raise ValueError(schedule_error(schedule, solver.name))
 
 
@@ -200,7 +204,7 @@ def _train_online(
 ) -> Fitted:
     """Train in the compiled core."""
     data = OnlineRows(problem.X, target, problem.weights)
-    train, valid = _held_out(params, problem, data, target, solver, rng)
+    train, valid = held_out(params, problem, data, target, solver, rng)
     layout, n_columns = problem.layout, problem.X.shape[1]
     counts, mean_square = compiled.count_labels(train.rows, n_columns)
     mean_square = usable_mean_square(mean_square)
@@ -253,7 +257,7 @@ def _train_online(
         lr=rate,
         batch_size=_chunk(params, problem),
         device="cpu",
-        **_loop(params, valid, rng, [*stopping, *problem.watchers]),
+        **_loop(params, solver, valid, rng, [*stopping, *problem.watchers]),
     )
     record = _run(net, train)
     # The table gives its memory to the factors once nothing else looks at it.
@@ -304,7 +308,7 @@ def _train_torch(
     if problem.weights is not None:
         weights = problem.weights
     data = BagDataset(problem.X, problem.layout.cut(), target, weights)
-    train, valid = _held_out(params, problem, data, target, solver, rng)
+    train, valid = held_out(params, problem, data, target, solver, rng)
     seed = int(rng.randint(2**31))
     start = _start(params, problem, target, seed)
     net = _torch_net(params, problem, solver, start, train, valid, rng)
@@ -352,7 +356,7 @@ def _torch_net(
         batch_size = auto_batch_size(len(train), values)
     stopping = stopping_callbacks(
         solver=solver,
-        max_iter=params.max_iter,
+        max_iter=_max_iter(params, solver),
         learning_rate=float(learning_rate),
         schedule=params.learning_rate_schedule,
         **_rule(params, valid),
@@ -375,64 +379,62 @@ def _torch_net(
         lr=learning_rate,
         batch_size=batch_size,
         device=str(resolve_device(device, float64=solver.full_batch)),
-        **_loop(params, valid, rng, [*stopping, *problem.watchers]),
+        **_loop(params, solver, valid, rng, [*stopping, *problem.watchers]),
     )
 
 
-def _start(params: Any, problem: Problem, target: Target, seed: int) -> FactorModule:
+def _train_sweeps(
+    params: Any,
+    problem: Problem,
+    solver: Solver,
+    target: Target,
+    rng: np.random.RandomState,
+) -> Fitted:
+    """Train by sweeps over the labels."""
+    data = SweepRows(problem.X, target, problem.weights)
+    train, valid = held_out(params, problem, data, target, solver, rng)
+    seed = int(rng.randint(2**31))
+    start = _start(params, problem, target, seed, START_SCALE)
+    max_iter = _max_iter(params, solver)
+    net = sweep_net(
+        params,
+        problem.layout,
+        start,
+        train,
+        target,
+        criterion=problem.loss,
+        n_burn_in=burn_in(params, max_iter, goes_on=problem.known is not None),
+        rule=_rule(params, valid),
+        **_loop(params, solver, valid, rng, list(problem.watchers)),
+    )
+    record = _run(net, train)
+    table, linear, bias, samples = net.result()
+    arrays = table, linear, bias
+    stream = Stream.of(params, problem.loss, problem.layout)
+    weights = np.ones(len(data)) if problem.weights is None else problem.weights
+    kept = stream.observed(problem.X, weights, target, *arrays, seed)
+    return Fitted(*arrays, target, *record, kept, samples)
+
+
+def _max_iter(params: Any, solver: Solver) -> int:
+    return solver.max_iter if params.max_iter == "auto" else int(params.max_iter)
+
+
+def _start(
+    params: Any, problem: Problem, target: Target, seed: int, by: float = 1.0
+) -> FactorModule:
     """Return the module to train: small random factors, no linear term."""
     layout, dtype, n_columns = problem.layout, problem.dtype, problem.X.shape[1]
     n_outputs = len(target.start)
     draw = np.random.default_rng(seed)
     shape = (n_columns, layout.values_per_label * n_outputs)
     table = draw.standard_normal(shape, dtype=dtype)
-    table *= params.init_scale
+    table *= by * params.init_scale
     linear = np.zeros((n_columns, n_outputs), dtype) if params.fit_linear else None
     bias = target.start.astype(dtype) if params.fit_intercept else None
     if problem.known is not None:
         problem.known.write(target, table, linear, bias)
     return layout.build(table, linear, bias)
-
-
-def _held_out(
-    params: Any,
-    problem: Problem,
-    data: Any,
-    target: Target,
-    solver: Solver,
-    rng: np.random.RandomState,
-) -> tuple[Any, Any]:
-    """Return the rows to learn from and those to stop by, or None."""
-    if problem.eval_set is not None:
-        X, y = problem.eval_set
-        coded = target._replace(values=target.code(y))
-        X = X.astype(problem.dtype, copy=False)
-        if isinstance(data, OnlineRows):
-            return data, OnlineRows(X, coded, None)
-        return data, BagDataset(X, problem.layout.cut(), coded, np.ones(len(y)))
-    if not _holds_rows_out(params, problem, solver):
-        return data, None
-    n_valid = val.check_validation_part(params.validation_fraction, len(data))
-    classes = problem.loss.n_classes
-    codes = val.strata(target.values, n_valid) if classes else None
-    train, valid = train_test_split(
-        np.arange(len(data)), test_size=n_valid, random_state=rng, stratify=codes
-    )
-    return data.part(train), data.part(valid)
-
-
-def _holds_rows_out(params: Any, problem: Problem, solver: Solver) -> bool:
-    if params.early_stopping != "auto":
-        return bool(params.early_stopping)
-    if solver.full_batch:
-        return False
-    kind = "ffm" if _has_long_rows(problem) else problem.layout.interactions
-    return bool(problem.X.shape[0] > EARLY_STOPPING_ROWS[kind])
-
-
-def _has_long_rows(problem: Problem) -> bool:
-    values = problem.X.data
-    return bool(np.vdot(values, values) > LONG_ROWS * problem.X.shape[0])
 
 
 def _rule(params: Any, valid: Any) -> dict[str, Any]:
@@ -445,13 +447,17 @@ def _rule(params: Any, valid: Any) -> dict[str, Any]:
 
 
 def _loop(
-    params: Any, valid: Any, rng: np.random.RandomState, stopping: list[Any]
+    params: Any,
+    solver: Solver,
+    valid: Any,
+    rng: np.random.RandomState,
+    stopping: list[Any],
 ) -> dict[str, Any]:
     """Return the options of every loop."""
     return {
         "random_state": rng,
         "valid": valid,
-        "max_epochs": params.max_iter,
+        "max_epochs": _max_iter(params, solver),
         # Ours first: a user's that stops must not hide the epoch from them.
         "callbacks": [*stopping, *val.check_callbacks(params.callbacks)],
         "verbose": int(params.verbose),

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 __all__ = [
     "bag_conflict_error",
@@ -423,6 +423,16 @@ def check_callbacks(callbacks: list[Any] | None) -> list[Any]:
             "tuple (name, callback). Callbacks of scikit-learn go into set_callbacks."
         )
     return callbacks or []
+
+
+def check_has_samples(model: Any) -> None:
+    """Raise where a model has no draws that could differ."""
+    check_is_fitted(model, "factors_")
+    if not hasattr(model, "samples_"):
+        raise ValueError(
+            f"return_std=True needs draws of the parameters, which solver="
+            f"{model.solver!r} does not have. Fit with solver='mcmc'."
+        )
 
 
 def core_error(solver: str) -> str:

@@ -32,6 +32,7 @@ from skwfm._model_checks import check, check_spline_sizes
 from skwfm._model_codec import DERIVED, Decoder
 from skwfm._model_file import ModelFileError, read_file
 from skwfm._numbers import SplineEncoder, _Basis
+from skwfm._samples import Samples
 from skwfm._saving import reworded, save_model
 from skwfm._state import Seen, SolverState
 from skwfm._vocabulary import Vocabulary
@@ -213,6 +214,7 @@ _CLASSES: tuple[type, ...] = (
 )
 _ESTIMATORS = {cls.__name__: _maker(cls) for cls in (*_CLASSES, FunctionTransformer)}
 _RECORDS: dict[str, Callable[..., Any]] = {
-    cls.__name__: cls for cls in (FieldMap, HashedLabels, Seen, SolverState, _Histories)
+    cls.__name__: cls
+    for cls in (FieldMap, HashedLabels, Samples, Seen, SolverState, _Histories)
 }
 _RECORDS["Vocabulary"] = _vocabulary

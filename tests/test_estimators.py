@@ -20,6 +20,8 @@ from skorch.callbacks import Callback
 from threadpoolctl import threadpool_info
 
 import skwfm._base
+import skwfm._held_out
+import skwfm._scoring
 from skwfm import (
     FieldCSR,
     FieldMap,
@@ -177,9 +179,9 @@ def test_module_shares_memory_and_scores_padded_bags(estimator_class):
 def test_slices_of_predict_do_not_change_the_scores(estimator_class, monkeypatch):
     estimator, X, _ = fitted(estimator_class)
     whole = scores_of(estimator, X)
-    monkeypatch.setattr(skwfm._base, "PREDICT_ROWS", 7)
+    monkeypatch.setattr(skwfm._scoring, "PREDICT_ROWS", 7)
     assert_array_equal(scores_of(estimator, X), whole)
-    monkeypatch.setattr(skwfm._base, "PREDICT_VALUES", 1)
+    monkeypatch.setattr(skwfm._scoring, "PREDICT_VALUES", 1)
     assert_array_equal(scores_of(estimator, X), whole)
 
 
@@ -549,7 +551,7 @@ def target_scale(y):
 @pytest.mark.parametrize("estimator_class", ALL)
 def test_early_stopping_is_automatic_with_many_rows(estimator_class, monkeypatch):
     limits = {"fm": 1100, "ffm": 1200}
-    monkeypatch.setattr(skwfm._training, "EARLY_STOPPING_ROWS", limits)
+    monkeypatch.setattr(skwfm._held_out, "EARLY_STOPPING_ROWS", limits)
     limit = limits["ffm" if "FFM" in estimator_class.__name__ else "fm"]
 
     def stops_by_held_out_rows(n_rows, **params):
@@ -566,7 +568,7 @@ def test_early_stopping_is_automatic_with_many_rows(estimator_class, monkeypatch
 @pytest.mark.parametrize("estimator_class", [WeightedFMRegressor, WeightedFMClassifier])
 def test_early_stopping_is_automatic_with_long_rows(estimator_class, monkeypatch):
     limits = {"fm": 1200, "ffm": 1100}
-    monkeypatch.setattr(skwfm._training, "EARLY_STOPPING_ROWS", limits)
+    monkeypatch.setattr(skwfm._held_out, "EARLY_STOPPING_ROWS", limits)
     X, y = make_data(1101)
     target = target_of(estimator_class, y)
     norm = np.sqrt(X.multiply(X).sum() / X.shape[0])
@@ -576,7 +578,7 @@ def test_early_stopping_is_automatic_with_long_rows(estimator_class, monkeypatch
         estimator = estimator_class(max_iter=2).fit(rows, target[:n_rows])
         return "valid_loss" in estimator.history_
 
-    just = skwfm._training.LONG_ROWS**0.5
+    just = skwfm._held_out.LONG_ROWS**0.5
     assert stops_by_held_out_rows(just * 1.01, 1101)
     assert not stops_by_held_out_rows(just * 1.01, 1100)
     assert not stops_by_held_out_rows(just * 0.98, 1101)
@@ -895,7 +897,7 @@ def test_fields_of_predict_must_be_those_of_fit():
 
 @pytest.mark.parametrize("intra_field", [False, True])
 def test_slices_of_predict_are_bounded_by_their_entries(monkeypatch, intra_field):
-    monkeypatch.setattr(skwfm._base, "PREDICT_VALUES", 8 * 20)
+    monkeypatch.setattr(skwfm._scoring, "PREDICT_VALUES", 8 * 20)
     estimator, X, _ = fitted(WeightedFMRegressor, intra_field=intra_field)
     slices = estimator._slices(X, Faults.NONE)
     sizes = [(len(batch), len(batch.parts[0])) for _, batch in slices]

@@ -42,7 +42,7 @@ FRAMES = "narwhals pandas polars pyarrow"
 RULES = {
     # Kernels know nothing but arrays and tensors. Of the data side only `_columns` uses
     # them, for the numbers of labels.
-    "_kernels": _rule("", TENSORS),
+    "_kernels": _rule("", f"{TENSORS} scipy"),
     # Data side: never torch. Data frames only in `_frames`, `_arrow`, `_cells`,
     # `_numbers` and `_dates`, and in `_compose` with the defaults that it chooses by a
     # column's kind.
@@ -138,12 +138,21 @@ RULES = {
     ),
     "_statistics": _rule("", "numpy"),
     "_state": _rule("_kernels _losses _solvers", "numpy"),
+    "_samples": _rule("", "numpy scipy"),
+    "_chain": _rule("_kernels", "numpy scipy"),
+    "_sweeps": _rule(
+        "_size_validation _solver_validation _memory _kernels nn _model _losses _loop"
+        " _samples _chain",
+        f"{TENSORS} scipy skorch",
+    ),
+    "_held_out": _rule("_validation _losses _net _online _solvers _sweeps", DATA),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
     "_training": _rule(
         "_validation _size_validation _solver_validation _memory _bags _kernels nn"
         " _model _device _losses"
-        " _dropout _solvers _optimizers _loop _net _online _state _stream",
+        " _dropout _solvers _optimizers _loop _net _online _state _stream _samples"
+        " _sweeps _held_out",
         f"{DATA} joblib",
     ),
     "_input": _rule(
@@ -152,16 +161,20 @@ RULES = {
         " _compose _kernels",
         f"{DATA} joblib",
     ),
+    "_scoring": _rule(
+        "_validation _matrix_validation _input _kernels _model _device _net _samples",
+        f"{DATA} torch",
+    ),
     "_epoch_tasks": _rule("_callbacks _training", f"{DATA} skorch"),
     "_base": _rule(
         "_validation _matrix_validation _solver_validation _stream_validation"
         " _callbacks _html _field_map _fields _bags _input _kernels nn _model _device"
         " _losses _schedules _solvers _optimizers _loop _net _statistics _state _stream"
-        " _training _epoch_tasks _saving",
+        " _samples _training _scoring _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule(
-        "_validation _stream_validation _fields _losses _solvers _base", DATA
+        "_validation _stream_validation _fields _losses _samples _solvers _base", DATA
     ),
     "_estimators": _rule(
         "_validation _field_map _fields _compose _losses _solvers _base _supervised",
@@ -189,8 +202,8 @@ RULES = {
     ),
     "persistence": _rule(
         "_validation _field_map _fields _vocabulary _hashing _encoders _numbers _dates"
-        " _history _compose _state _estimators _model_file _model_codec _model_checks"
-        " _saving",
+        " _history _compose _state _samples _estimators _model_file _model_codec"
+        " _model_checks _saving",
         DATA,
     ),
 }
@@ -409,7 +422,7 @@ KNOWN = frozenset(
         ("_fields", "from ._kernels import core"),
         ("_cells", "import pandas"),
         ("_validation", "from ._fields import FieldCSR"),
-        ("_kernels.reference", "import scipy.sparse"),
+        ("_kernels.reference", "import sklearn.utils"),
         ("_kernels.reference", "from .._validation import cell_error"),
         ("_kernels.reference", "from .. import _validation"),
         ("nn._fm", "from sklearn.base import BaseEstimator"),

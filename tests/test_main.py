@@ -14,7 +14,7 @@ def few_ratings(monkeypatch):
     ratings = load_movielens().sample(1500, random_state=0)
     monkeypatch.setattr("skwfm._demo.load_movielens", lambda: ratings)
     limits = {"fm": 10**6, "ffm": 1000}
-    monkeypatch.setattr("skwfm._training.EARLY_STOPPING_ROWS", limits)
+    monkeypatch.setattr("skwfm._held_out.EARLY_STOPPING_ROWS", limits)
     return ratings
 
 

@@ -144,7 +144,7 @@ def test_rows_of_another_dtype_are_converted_in_parts(monkeypatch):
     X, score = make_rows()
     estimator = WeightedFMRegressor(max_iter=2, random_state=0).fit(X, score)
     whole = estimator.predict(X)
-    monkeypatch.setattr("skwfm._base.CONVERT_ROWS", 100)
+    monkeypatch.setattr("skwfm._scoring.CONVERT_ROWS", 100)
     assert_array_equal(estimator.predict(X.astype(np.float64)), whole)
 
 

@@ -90,6 +90,7 @@ void bind_batch(py::module_& m);   // core_batch.cpp
 void bind_text(py::module_& m);    // core_text.cpp
 void bind_labels(py::module_& m);  // core_labels.cpp
 void bind_checks(py::module_& m);  // core_checks.cpp
+void bind_gibbs(py::module_& m);   // core_gibbs.cpp
 
 namespace {
 
@@ -282,14 +283,6 @@ double count(const Rows<T>& rows, int32_t* counts) {
     return squares;
 }
 
-// SplitMix64 (Steele, Lea and Flood, 2014): a well-mixed number for every position.
-uint64_t mix(uint64_t x) {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 // Fills `length` numbers with uniform ones of mean 0 and standard deviation `scale`.
 template <class T>
 void draw(T* p, int64_t length, T scale, uint64_t key) {
@@ -426,6 +419,7 @@ PYBIND11_MODULE(_core, m) {
     skwfm::bind_text(m);
     skwfm::bind_labels(m);
     skwfm::bind_checks(m);
+    skwfm::bind_gibbs(m);
     m.def("instruction_sets", skwfm::instruction_sets);
     m.def("instruction_set", [] { return skwfm::instruction_set(); });
     m.def("set_instruction_set", skwfm::set_instruction_set);

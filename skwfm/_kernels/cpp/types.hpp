@@ -189,6 +189,71 @@ struct AdamStep {
     T rate, eps, beta1, beta2;  // `rate` with the bias correction
 };
 
+// A matrix by its columns (CSC); values null: all are 1.
+template <class T>
+struct Csc {
+    const int64_t* indptr;
+    const int32_t* rows;
+    const T* values;
+};
+
+// What a sweep over the labels changes: blocks [v, a] of all labels, the sums of the
+// vectors of every row, padded with zeros to `sum_stride` numbers, and its residual.
+template <class T>
+struct Chain {
+    T* blocks;
+    int64_t block_stride;
+    T* sums;
+    T* residuals;
+    const T* row_scale;  // square roots of the rows' weights, or null: all are 1
+    int32_t n_factors, sum_stride;
+    bool fit_linear;
+};
+
+// The prior of the blocks, and how they are drawn. A group has rows `precision` and `mean`.
+struct Prior {
+    const double* precision;
+    const double* mean;
+    const int32_t* groups;  // of each label
+    double noise_precision;
+    uint64_t key;      // of the draws: a number of a label has its own place after it
+    bool draws;        // else the block becomes its conditional mean
+    bool own_in_sums;  // the sums of a row hold the label's own vector
+};
+
+// Of the rows that share each bag: G of `gibbs.hpp` as a full matrix, and the sum of
+// residuals times [u, 1].
+struct Moments {
+    double* squares;
+    double* errors;
+};
+
+// Rows whose latent score is drawn: normal around its present mean `latent - residual`,
+// with variance 1, between two neighbours among the cut points.
+template <class T>
+struct Latent {
+    T* values;
+    T* residuals;
+    const int32_t* codes;  // which cut point is the lower one
+    const double* cuts;
+    uint64_t key;
+};
+
+SKWFM_INLINE int64_t sweep_bytes(int32_t n_factors, int64_t number_bytes) {
+    const int64_t k = n_factors + 8, panel = 64;
+    // No more than 11 parts, each rounded up to cache lines.
+    return number_bytes * (panel * (k + 4) + 3 * k) + 8 * (2 * (k + 2) * k + 5 * k + 2) +
+           11 * 64;
+}
+
+// SplitMix64 (Steele, Lea and Flood, 2014): a well-mixed number for every position.
+SKWFM_INLINE uint64_t mix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
 // The same kernels, compiled for one instruction set.
 template <class T>
 struct Kernels {
@@ -201,6 +266,19 @@ struct Kernels {
     void (*adagrad)(const RowGradient<T>&, T* table, T* states, const AdagradStep<T>&);
     void (*adam)(const RowGradient<T>&, T* table, T* means, T* squares,
                  const AdamStep<T>&);
+    int64_t (*sweep)(const Csc<T>&, const Chain<T>&, const Prior&, int64_t first,
+                     int64_t end, char* scratch);
+    void (*collect_bags)(const Csc<T>&, const Chain<T>&, const Moments&, int64_t first,
+                         int64_t end, char* scratch);
+    int64_t (*sweep_bags)(const Csc<T>&, const Chain<T>&, const Prior&, const Moments&,
+                          int64_t first, int64_t end, char* scratch);
+    void (*correct_bags)(const Csc<T>&, const Chain<T>&, const T* before, int64_t first,
+                         int64_t end, char* scratch);
+    void (*scale_labels)(const Csc<T>&, const Chain<T>&, double* squares,
+                         const double* factor, T* row_scale, int64_t first, int64_t end);
+    void (*add_labels)(const Csc<T>&, const Chain<T>&, T sign, int64_t first,
+                       int64_t end);
+    void (*draw_latent)(const Latent<T>&, int64_t first, int64_t end);
 };
 
 // What is seen of some values: whether the highest bit is set by one that is not finite,

@@ -1,0 +1,406 @@
+"""Gibbs sampling of a factorization machine: the model, and all that is no block.
+
+For row i with target t, label weights w and row weight c:
+
+- ``t_i ~ N(b + score_i, 1 / (c_i alpha prod_f kappa_j))``, where j is the label of the
+  row in field f, over the fields with one label per row: the ratings of some users
+  scatter more than those of others. ``kappa_j ~ Gamma(nu_f / 2, nu_f / 2)``, nu_f on a
+  grid: a field whose labels do not differ gets a large one;
+- blocks (v_j, a_j) are normal, each number with the mean and precision of its group:
+  ``lambda ~ Gamma(1/2, 1/2)``, ``mu ~ N(0, 1 / lambda)``. A group is the labels of a
+  field that are about as frequent;
+- ``alpha ~ Gamma(1/2, 1/2)`` (shape and rate), ``b ~ N(0, 100)``. Targets are
+  standardised.
+
+With classes, t is a latent score: normal with variance 1, on the side of 0 that the
+class says (Albert and Chib, 1993). Least squares take the conditional means instead of
+draws, with given precisions and no noise: each step lowers the penalised loss.
+
+A sweep draws all of it once. What it leaves for the next are blocks and intercept, and
+the spread of labels, so that a chain goes on from these.
+
+References: Rendle (2012), "Factorization machines with libFM", ACM TIST 3(3);
+Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factorization", ICML;
+Freudenthaler, Schmidt-Thieme and Rendle (2011), "Bayesian factorization machines", NIPS
+workshop on sparse representation and low-rank approximation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaln
+
+from skwfm._kernels.gibbs import Conditional, Field, RowState, Sweeper
+
+__all__ = [
+    "Chain",
+    "LatentTarget",
+    "LeastSquares",
+    "NormalTarget",
+    "Priors",
+    "groups_of",
+]
+
+Array = npt.NDArray[Any]
+
+# Labels that share a mean and a precision: as frequent up to a factor of 2, and at
+# least so many.
+GROUP_LABELS = 20
+# Sweeps after which sums and residuals are taken anew: those of float32 drift.
+REFRESH = 16
+# A field tells how much its labels scatter where they have so many rows on average.
+SPREAD_ROWS = 2
+
+
+class Priors(NamedTuple):
+    """Parameters of the priors; gamma distributions by half of shape and rate."""
+
+    noise: tuple[float, float] = (1.0, 1.0)
+    precision: tuple[float, float] = (1.0, 1.0)
+    mean_weight: float = 1.0
+    """Labels that the prior of a group's mean counts as."""
+    intercept: float = 0.01
+    """Precision of the intercept."""
+    spread: tuple[float, ...] = tuple(np.geomspace(1.0, 1000.0, 40))
+    """Grid of nu; empty: labels have no spread."""
+
+
+def groups_of(
+    counts: Array, starts: Array, least: int = GROUP_LABELS
+) -> npt.NDArray[np.int32]:
+    """Return the group of each label: those of a field that are about as frequent.
+
+    Parameters
+    ----------
+    counts : array of int, shape (n_columns,)
+        Rows with each label.
+    starts : array of int, shape (n_fields + 1,)
+        First column of each field.
+    least : int
+        Labels of a group, at least; a smaller field is one group.
+
+    Examples
+    --------
+    >>> from skwfm._chain import groups_of
+    >>> groups_of([1, 1, 9, 1, 8, 8], [0, 5, 6], least=2).tolist()
+    [0, 0, 1, 0, 1, 2]
+    """
+    octaves = np.frexp(np.asarray(counts, np.float64))[1]
+    groups = np.zeros(len(octaves), np.int32)
+    n_groups = 0
+    for first, end in zip(starts[:-1], starts[1:], strict=True):
+        if first == end:
+            continue
+        values, which, sizes = np.unique(
+            octaves[first:end], return_inverse=True, return_counts=True
+        )
+        # The next group begins once one is full, if the rest can fill another.
+        before = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        number, begin = np.zeros(len(values), np.int32), 0
+        for at in range(1, len(values)):
+            is_full = before[at] - begin >= least and end - first - before[at] >= least
+            number[at] = number[at - 1] + is_full
+            begin = before[at] if is_full else begin
+        groups[first:end] = n_groups + number[which]
+        n_groups += int(number[-1]) + 1
+    return groups
+
+
+class Chain:
+    """All parameters, and the rows as they see them.
+
+    Parameters
+    ----------
+    sweeper : Sweeper
+        The rows.
+    target : NormalTarget, LatentTarget or LeastSquares
+        What the scores are compared with, and how.
+    blocks : array of shape (n_columns, dim)
+        Where to start from, in the order of the sweeper; changed in place.
+    intercept : float
+        The same, 0 where none is fitted.
+    groups : array of int32, shape (n_columns,)
+        Group of each label.
+    priors : Priors
+        Priors.
+    rng : Generator
+        Decides all draws.
+    fit_intercept : bool
+        Whether the intercept is drawn.
+    """
+
+    def __init__(
+        self,
+        sweeper: Sweeper,
+        target: Any,
+        blocks: Array,
+        intercept: float,
+        groups: npt.NDArray[np.int32],
+        priors: Priors,
+        rng: np.random.Generator,
+        *,
+        fit_intercept: bool = True,
+    ) -> None:
+        self.sweeper, self.target, self.priors, self.rng = sweeper, target, priors, rng
+        self.blocks, self.intercept = blocks, float(intercept)
+        self.groups, self.fit_intercept = groups, fit_intercept
+        self.sizes = np.bincount(groups)
+        self.n_sweeps = 0
+        self.precision: Any = None  # of the groups, as last drawn
+        self.refresh()
+        target.begin(self)
+
+    def refresh(self) -> None:
+        """Take sums and residuals anew."""
+        scores, sums = self.sweeper.scores(self.blocks)
+        residuals = self.target.values - scores
+        residuals -= residuals.dtype.type(self.intercept)
+        self.rows = RowState(sums, residuals, self.target.scale)
+
+    def sweep(self) -> bool:
+        """Draw everything once; return whether all was finite."""
+        if self.n_sweeps and self.n_sweeps % REFRESH == 0:
+            self.refresh()
+        self.n_sweeps += 1
+        if not self.target.draw(self):
+            return False
+        self.precision, mean = self.target.prior(self)
+        if self.fit_intercept:
+            self._draw_intercept()
+        given = Conditional(
+            self.precision,
+            mean,
+            self.groups,
+            self.target.noise_precision,
+            self.target.draws,
+        )
+        return self.sweeper.sweep(self.rows, self.blocks, given, self.key())
+
+    def key(self) -> int:
+        """Return the key of some draws in the core."""
+        return int(self.rng.integers(2**63))
+
+    def _draw_intercept(self) -> None:
+        alpha, scale = self.target.noise_precision, self.target.scale
+        errors = self.rows.residuals.astype(np.float64)
+        if scale is None:
+            weight, total = float(len(errors)), float(errors.sum())
+        else:
+            weights = scale.astype(np.float64) ** 2
+            weight, total = float(weights.sum()), float((weights * errors).sum())
+        prior = self.priors.intercept if self.target.draws else 0.0
+        precision = prior + alpha * weight
+        drawn = alpha * (total + weight * self.intercept) / precision
+        if self.target.draws:
+            drawn += self.rng.standard_normal() / np.sqrt(precision)
+        self.rows.residuals[:] -= self.rows.residuals.dtype.type(drawn - self.intercept)
+        self.intercept = drawn
+
+    def draw_prior(self) -> tuple[Array, Array]:
+        """Draw precision and mean of every group, given its blocks."""
+        shape, rate = self.priors.precision
+        weight = self.priors.mean_weight
+        sizes = self.sizes[:, None].astype(np.float64)
+        blocks = self.blocks.astype(np.float64)
+        totals = _group_sums(blocks, self.groups, len(sizes))
+        squares = _group_sums(np.square(blocks, out=blocks), self.groups, len(sizes))
+        # The mean of a group is integrated out before its precision is drawn.
+        squares = np.maximum(squares - totals**2 / (sizes + weight), 0.0)
+        precision = self.rng.standard_gamma((shape + sizes) / 2, totals.shape)
+        precision /= (rate + squares) / 2
+        drawn = self.rng.standard_normal(totals.shape)
+        mean = totals / (sizes + weight) + drawn / np.sqrt((sizes + weight) * precision)
+        return precision, mean
+
+
+def _group_sums(values: Array, groups: Array, n_groups: int) -> Array:
+    """Sum the rows of every group."""
+    out = np.empty((n_groups, values.shape[1]))
+    for d in range(values.shape[1]):
+        out[:, d] = np.bincount(groups, values[:, d], minlength=n_groups)
+    return out
+
+
+class NormalTarget:
+    """A target with normal noise, whose precision has a factor for each label.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows,)
+        Standardised.
+    weights : array of shape (n_rows,), optional
+        Exponents of the rows in the likelihood.
+    """
+
+    draws = True
+
+    def __init__(self, values: Array, weights: Array | None = None) -> None:
+        self.values, self.weights = values, weights
+        self.scale: Array | None = None
+        self.noise_precision = 1.0
+        self.spread: Array | None = None
+        """The factor kappa of each label, 1 in fields that have none."""
+        self.freedom: dict[int, float] = {}
+        """nu of the fields that have one, by their number."""
+
+    def begin(self, chain: Chain) -> None:
+        """Find the fields whose labels may scatter differently."""
+        sweeper = chain.sweeper
+        self.total = float(len(self.values))
+        if self.weights is not None:
+            self.total = float(self.weights.sum(dtype=np.float64))
+            self.scale = np.sqrt(self.weights).astype(self.values.dtype)
+        self.fields: list[tuple[int, Field, Array]] = []
+        if len(chain.priors.spread):
+            self.fields = [
+                (number, field, self._row_counts(field))
+                for number, field in enumerate(sweeper.fields)
+                if field.is_single and _has_spread(field)
+            ]
+        if self.fields:
+            self.spread = np.ones(sweeper.n_columns)
+            self.freedom = {
+                number: chain.priors.spread[-1] for number, *_ in self.fields
+            }
+            if self.scale is None:
+                self.scale = np.ones_like(self.values)
+        chain.rows = chain.rows._replace(scale=self.scale)
+
+    def _row_counts(self, field: Field) -> Array:
+        """Sum the weights of the rows of each label."""
+        if self.weights is None:
+            return np.diff(field.columns.indptr).astype(np.float64)
+        pattern = field.columns.matrix(len(self.values), np.float32).astype(bool)
+        counts: Array = pattern.T.astype(np.float64) @ self.weights.astype(np.float64)
+        return counts
+
+    def draw(self, chain: Chain) -> bool:
+        """Draw the noise, given the residuals."""
+        errors = chain.rows.residuals.astype(np.float64)
+        if self.scale is not None:
+            errors *= self.scale
+        square = float(np.square(errors, out=errors).sum())
+        if not np.isfinite(square):
+            return False
+        shape, rate = chain.priors.noise
+        drawn = chain.rng.standard_gamma((shape + self.total) / 2)
+        self.noise_precision = float(drawn / ((rate + square) / 2))
+        for number, field, counts in self.fields:
+            self._draw_spread(chain, number, field, counts)
+        return True
+
+    def _draw_spread(
+        self, chain: Chain, number: int, field: Field, counts: Array
+    ) -> None:
+        spread: Any = self.spread
+        own = spread[field.first : field.end]
+        half = self.freedom[number] / 2
+        squares = chain.sweeper.squared_errors(field, chain.rows) / own
+        rate = half + self.noise_precision * squares / 2
+        drawn = chain.rng.standard_gamma(half + counts / 2) / rate
+        drawn = np.maximum(drawn, np.finfo(np.float64).tiny)
+        chain.sweeper.scale_rows(field, chain.rows, drawn / own)
+        own[:] = drawn
+        self.freedom[number] = _draw_freedom(chain, drawn)
+
+    def prior(self, chain: Chain) -> tuple[Array, Array]:
+        """Draw precision and mean of every group."""
+        return chain.draw_prior()
+
+
+def _has_spread(field: Field) -> bool:
+    counts = np.diff(field.columns.indptr)
+    n_labels = int((counts > 0).sum())
+    return n_labels > 1 and counts.sum() >= SPREAD_ROWS * n_labels
+
+
+def _draw_freedom(chain: Chain, spread: Array) -> float:
+    """Draw nu, given the factors of its labels: ``kappa ~ Gamma(nu / 2, nu / 2)``."""
+    grid = np.asarray(chain.priors.spread)
+    half = grid / 2
+    total = (np.log(spread) - spread).sum()
+    density = len(spread) * (half * np.log(half) - gammaln(half)) + half * total
+    shares = np.cumsum(np.exp(density - density.max()))
+    return float(grid[np.searchsorted(shares, chain.rng.random() * shares[-1])])
+
+
+class LatentTarget:
+    """Classes in an order: each is a stretch of a latent score of variance 1.
+
+    Parameters
+    ----------
+    codes : array of int32, shape (n_rows,)
+        Number of each row's class.
+    cuts : array of shape (n_classes + 1,)
+        Where the stretches meet, the outer ones infinite.
+    weights : array of shape (n_rows,), optional
+        Exponents of the rows in the likelihood.
+    dtype : dtype
+        Of the latent scores.
+    """
+
+    draws = True
+    noise_precision = 1.0
+    spread = None
+    freedom: dict[int, float] = {}  # noqa: RUF012
+
+    def __init__(
+        self, codes: Array, cuts: Array, weights: Array | None, dtype: Any
+    ) -> None:
+        self.codes, self.cuts = codes, cuts
+        self.scale = None if weights is None else np.sqrt(weights).astype(dtype)
+        self.values = np.zeros(len(codes), dtype)
+
+    def begin(self, chain: Chain) -> None:
+        """Nothing has to be found out."""
+
+    def draw(self, chain: Chain) -> bool:
+        """Draw the latent scores."""
+        residuals = chain.rows.residuals
+        chain.sweeper.draw_latent(
+            self.values, residuals, self.codes, self.cuts, chain.key()
+        )
+        return bool(np.isfinite(residuals).all())
+
+    def prior(self, chain: Chain) -> tuple[Array, Array]:
+        """Draw precision and mean of every group."""
+        return chain.draw_prior()
+
+
+class LeastSquares:
+    """A target without noise, and given penalties: blocks become conditional means.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows,)
+        Standardised.
+    weights : array of shape (n_rows,), optional
+        Weights of the rows.
+    penalties : array of shape (dim,)
+        Of each number of a block.
+    """
+
+    draws = False
+    noise_precision = 1.0
+    spread = None
+    freedom: dict[int, float] = {}  # noqa: RUF012
+
+    def __init__(self, values: Array, weights: Array | None, penalties: Array) -> None:
+        self.values, self.penalties = values, penalties
+        self.scale = None if weights is None else np.sqrt(weights).astype(values.dtype)
+
+    def begin(self, chain: Chain) -> None:
+        """Take one group: all labels have the same prior."""
+        chain.groups = np.zeros_like(chain.groups)
+
+    def draw(self, chain: Chain) -> bool:
+        """Draw nothing."""
+        return bool(np.isfinite(chain.rows.residuals).all())
+
+    def prior(self, chain: Chain) -> tuple[Array, Array]:
+        """Return the penalties."""
+        precision = np.ascontiguousarray(self.penalties[None], np.float64)
+        return precision, np.zeros_like(precision)

@@ -1,0 +1,394 @@
+// Blocks of a sweep: the score of a row is linear in the vector of one label,
+// const + w_ij (a_j + <v_j, u_i>), so that given everything else the label's block
+// (v_j, a_j) is normal with precision  Lambda + alpha G,  G = sum_i w_ij^2 [u_i, 1][u_i, 1]^T
+// over its rows (Rendle, "Factorization machines with libFM", 2012, takes the same
+// conditional one number at a time). A block costs O(rows k^2) for G, k^3 / 6 for its
+// factor and two passes over its rows.
+//
+// Where the rows of a field share few bags, G is a sum over the bags of the label,
+// w^2 times the moments of the rows that have the bag: these are collected once, and the
+// rows corrected once, for all labels of the field.
+// Included inside the namespace of one instruction set.
+
+// Rows of a label that are gathered at a time; sums over them are taken in T, those of
+// the parts in double.
+constexpr int PANEL = 64;
+// Rows to ask for before their turn.
+constexpr int AHEAD = 8;
+
+// A block's normal distribution: the upper triangle of the precision, and the vector that
+// is the precision times the mean.
+struct Normal {
+    static constexpr int LANES = WIDTH<double> < 4 ? WIDTH<double> : 4;
+    using Wide = Pack<double, LANES>;
+
+    const int dim, width;
+    double *precision, *vector, *noise, *inverse, *block;
+
+    Normal(int dim, Arena& arena) : dim(dim), width((dim + LANES - 1) / LANES * LANES) {
+        precision = arena.take<double>(int64_t(dim) * width);
+        block = arena.take<double>(width);
+        for (int64_t d = 0; d < int64_t(dim) * width; d++) precision[d] = 0;
+        vector = arena.take<double>(width);
+        noise = arena.take<double>(width);
+        inverse = arena.take<double>(width);
+    }
+
+    // From G and the sum of w e [u, 1], to the conditional given a residual that has the
+    // label's own part taken out. Rows are taken by whole packs: what lies below the
+    // diagonal is never read.
+    template <class T>
+    void condition(const Prior& prior, int64_t label, const T* theta) {
+        const int64_t group = int64_t(prior.groups[label]) * dim;
+        const double alpha = prior.noise_precision;
+        for (int d = 0; d < width; d++) block[d] = d < dim ? double(theta[d]) : 0;
+        for (int r = 0; r < dim; r++) {
+            double* row = precision + r * width;
+            vector[r] += row[r] * block[r];
+            double above = 0;
+            for (int c = r + 1; c < dim; c++) {
+                above += row[c] * block[c];
+                vector[c] += row[c] * block[r];
+            }
+            vector[r] += above;
+        }
+        for (int r = 0; r < dim; r++) {
+            double* row = precision + r * width;
+            for (int c = r / LANES * LANES; c < width; c += LANES)
+                (Wide::all(alpha) * Wide::load(row + c)).store(row + c);
+            row[r] += prior.precision[group + r];
+            vector[r] = alpha * vector[r] + prior.precision[group + r] * prior.mean[group + r];
+        }
+    }
+
+    // Factors the precision as R^T R and replaces the vector by the mean, plus R^-1 z for
+    // a draw; false where that is not finite.
+    bool draw(const Prior& prior, int64_t label) {
+        for (int c = 0; c < dim; c++) {
+            double* row = precision + c * width;
+            if (!(row[c] > 0)) return false;
+            inverse[c] = 1 / std::sqrt(row[c]);
+            for (int d = c / LANES * LANES; d < width; d += LANES)
+                (Wide::all(inverse[c]) * Wide::load(row + d)).store(row + d);
+            for (int r = c + 1; r < dim; r++)
+                take(precision + r * width, row[r], row, r / LANES * LANES);
+            vector[c] *= inverse[c];
+            const double factor = vector[c];
+            for (int d = c + 1; d < dim; d++) vector[d] -= factor * row[d];
+        }
+        if (prior.draws) {
+            normals(noise, dim, prior.key + uint64_t(label) * uint64_t(dim));
+            for (int d = 0; d < dim; d++) vector[d] += noise[d];
+        }
+        bool good = true;
+        for (int r = dim - 1; r >= 0; r--) {
+            const double* row = precision + r * width;
+            double value = vector[r];
+            for (int d = r + 1; d < dim; d++) value -= row[d] * vector[d];
+            vector[r] = value * inverse[r];
+            good &= finite(vector[r]);
+        }
+        return good;
+    }
+
+    // out[first ..] -= factor * row[first ..]
+    void take(double* out, double factor, const double* row, int first) const {
+        for (int d = first; d < width; d += LANES)
+            (Wide::load(out + d) - Wide::all(factor) * Wide::load(row + d)).store(out + d);
+    }
+};
+
+// The rows of a label, or of a bag. L lanes: the sums of a row are padded with zeros to a
+// multiple of L.
+template <class T, int L>
+struct BlockRows {
+    using P = Pack<T, L>;
+
+    const Csc<T>& columns;
+    const Chain<T>& chain;
+    const bool own_in_sums;
+    const int k, padded, stride;
+    T *panel, *old_block, *change;  // a panel has rows [w u, w, e], scaled by sqrt(c)
+    double* gram;
+
+    BlockRows(const Csc<T>& columns, const Chain<T>& chain, bool own_in_sums, Arena& arena)
+        : columns(columns), chain(chain), own_in_sums(own_in_sums), k(chain.n_factors),
+          padded(chain.sum_stride), stride(padded + 4) {
+        panel = arena.take<T>(int64_t(PANEL) * stride);
+        old_block = arena.take<T>(padded);
+        change = arena.take<T>(padded);
+        gram = arena.take<double>(int64_t(padded + 2) * padded + 2);
+        for (int d = 0; d < padded; d++) old_block[d] = change[d] = 0;
+    }
+
+    void ask(int64_t at, int64_t end) const {
+        if (at + AHEAD >= end) return;
+        const int64_t next = columns.rows[at + AHEAD];
+        prefetch(chain.sums + next * padded, int(padded * sizeof(T)), true);
+        prefetch(chain.residuals + next, 1, true);
+    }
+
+    // Adds up `gram`: rows of u u^T (the blocks on and above the diagonal), then those of
+    // w u and e u, then w w and w e. The sums hold `own` of each row, or not.
+    void collect(int64_t label, const T* own) {
+        const int64_t begin = columns.indptr[label], end = columns.indptr[label + 1];
+        const int64_t size = int64_t(padded + 2) * padded + 2;
+        for (int d = 0; d < k; d++) old_block[d] = own[d];
+        for (int64_t d = 0; d < size; d++) gram[d] = 0;
+        for (int64_t at = begin; at < end; at += PANEL) {
+            const int n = int(end - at < PANEL ? end - at : PANEL);
+            gather(at, n, end);
+            for (int c = 0; c < padded; c += L) {
+                int r = 0;
+                for (; r + 8 <= c + L; r += 8) multiply<8>(n, r, c, gram + r * padded + c);
+                for (; r < c + L; r += 4) multiply<4>(n, r, c, gram + r * padded + c);
+                multiply<2>(n, padded, c, gram + padded * padded + c);
+            }
+            double ww = 0, we = 0;
+            for (int t = 0; t < n; t++) {
+                const T* p = panel + t * stride + padded;
+                ww += double(p[0]) * double(p[0]);
+                we += double(p[0]) * double(p[1]);
+            }
+            gram[size - 2] += ww;
+            gram[size - 1] += we;
+        }
+    }
+
+    void gather(int64_t at, int n, int64_t end) {
+        for (int t = 0; t < n; t++) {
+            const int64_t q = at + t;
+            ask(q, end);
+            const int64_t i = columns.rows[q];
+            const T w = columns.values ? columns.values[q] : T(1);
+            const T c = chain.row_scale ? chain.row_scale[i] : T(1);
+            const T* s = chain.sums + i * padded;
+            T* p = panel + t * stride;
+            const P all_w = P::all(w), scale = P::all(c * w);
+            if (own_in_sums)
+                for (int d = 0; d < padded; d += L)
+                    (scale * (P::load(s + d) - all_w * P::load(old_block + d))).store(p + d);
+            else
+                for (int d = 0; d < padded; d += L) (scale * P::load(s + d)).store(p + d);
+            p[padded] = c * w;
+            p[padded + 1] = c * chain.residuals[i];
+        }
+    }
+
+    // out[r][..] += sum_t panel[t][row + r] * panel[t][column ..]
+    template <int R>
+    void multiply(int n, int row, int column, double* out) {
+        P sums[R];
+        for (int r = 0; r < R; r++) sums[r] = P::all(0);
+        const T* p = panel;
+        for (int t = 0; t < n; t++, p += stride) {
+            const P right = P::load(p + column);
+            for (int r = 0; r < R; r++) sums[r] = sums[r] + P::all(p[row + r]) * right;
+        }
+        for (int r = 0; r < R; r++) {
+            T part[L];
+            sums[r].store(part);
+            for (int d = 0; d < L; d++) out[r * padded + d] += double(part[d]);
+        }
+    }
+
+    // G and the sum of w e [u, 1], of what was collected.
+    void read(Normal& normal) const {
+        const double* of_w = gram + padded * padded;
+        const double* of_e = of_w + padded;
+        for (int r = 0; r < k; r++) {
+            double* row = normal.precision + r * normal.width;
+            for (int c = r; c < k; c++) row[c] = gram[r * padded + c];
+            if (normal.dim > k) row[k] = of_w[r];
+            normal.vector[r] = of_e[r];
+        }
+        if (normal.dim == k) return;
+        normal.precision[k * normal.width + k] = of_e[padded];
+        normal.vector[k] = of_e[padded + 1];
+    }
+
+    // Residuals and sums of the rows after a change of the block.
+    void correct(int64_t label, const T* before, const T* after) {
+        const int64_t begin = columns.indptr[label], end = columns.indptr[label + 1];
+        for (int d = 0; d < k; d++) {
+            old_block[d] = before[d];
+            change[d] = after[d] - before[d];
+        }
+        const T linear = chain.fit_linear ? after[k] - before[k] : T(0);
+        for (int64_t q = begin; q < end; q++) {
+            ask(q, end);
+            const int64_t i = columns.rows[q];
+            const T w = columns.values ? columns.values[q] : T(1);
+            T* s = chain.sums + i * padded;
+            P total = P::all(0);
+            if (own_in_sums) {
+                const P all_w = P::all(w);
+                for (int d = 0; d < padded; d += L) {
+                    const P by = P::load(change + d), sum = P::load(s + d);
+                    total = total + by * (sum - all_w * P::load(old_block + d));
+                    (sum + all_w * by).store(s + d);
+                }
+            } else {
+                for (int d = 0; d < padded; d += L)
+                    total = total + P::load(change + d) * P::load(s + d);
+            }
+            chain.residuals[i] -= w * (linear + sum(total));
+        }
+    }
+};
+
+// Calls f(Lanes) with as many lanes as the sums of a row allow.
+template <class T, class F>
+auto with_lanes(const Chain<T>& chain, F f) {
+    constexpr int W = WIDTH<T> < 8 ? WIDTH<T> : 8;
+    if constexpr (W > 4)
+        if (chain.sum_stride % W == 0) return f(Lanes<W>{});
+    return f(Lanes<4>{});
+}
+
+// Draws the blocks of labels `first` to `end`; returns how many went well.
+template <class T>
+int64_t sweep_labels(const Csc<T>& columns, const Chain<T>& chain, const Prior& prior,
+                     int64_t first, int64_t end, char* scratch) {
+    return with_lanes(chain, [&](auto lanes) {
+        Arena arena{scratch};
+        BlockRows<T, decltype(lanes)::n> rows(columns, chain, prior.own_in_sums, arena);
+        const int dim = chain.n_factors + chain.fit_linear;
+        Normal normal(dim, arena);
+        T* after = arena.take<T>(dim);
+        for (int64_t j = first; j < end; j++) {
+            T* block = chain.blocks + j * chain.block_stride;
+            rows.collect(j, block);
+            rows.read(normal);
+            normal.condition(prior, j, block);
+            if (!normal.draw(prior, j)) return j - first;
+            for (int d = 0; d < dim; d++) after[d] = T(normal.vector[d]);
+            rows.correct(j, block, after);
+            for (int d = 0; d < dim; d++) block[d] = after[d];
+        }
+        return end - first;
+    });
+}
+
+// The moments of the rows of some bags: G as a full matrix, and the sum of e [u, 1].
+template <class T>
+void collect_bags(const Csc<T>& members, const Chain<T>& chain, const Moments& moments,
+                  int64_t first, int64_t end, char* scratch) {
+    with_lanes(chain, [&](auto lanes) {
+        Arena arena{scratch};
+        BlockRows<T, decltype(lanes)::n> rows(members, chain, true, arena);
+        const int dim = chain.n_factors + chain.fit_linear;
+        Normal normal(dim, arena);
+        for (int64_t b = first; b < end; b++) {
+            rows.collect(b, chain.blocks + b * chain.block_stride);
+            rows.read(normal);
+            double* out = moments.squares + b * dim * dim;
+            for (int r = 0; r < dim; r++) {
+                for (int c = r; c < dim; c++)
+                    out[r * dim + c] = out[c * dim + r] =
+                        normal.precision[r * normal.width + c];
+                moments.errors[b * dim + r] = normal.vector[r];
+            }
+        }
+    });
+}
+
+// Draws the blocks of labels of a field by the moments of the bags they are in, one after
+// the other; returns how many went well.
+template <class T>
+int64_t sweep_bags(const Csc<T>& columns, const Chain<T>& chain, const Prior& prior,
+                   const Moments& moments, int64_t first, int64_t end, char* scratch) {
+    Arena arena{scratch};
+    const int dim = chain.n_factors + chain.fit_linear;
+    Normal normal(dim, arena);
+    double* change = arena.take<double>(dim);
+    for (int64_t j = first; j < end; j++) {
+        T* block = chain.blocks + j * chain.block_stride;
+        for (int r = 0; r < dim; r++) {
+            for (int c = r; c < dim; c++) normal.precision[r * normal.width + c] = 0;
+            normal.vector[r] = 0;
+        }
+        for (int64_t q = columns.indptr[j]; q < columns.indptr[j + 1]; q++) {
+            const int64_t b = columns.rows[q];
+            const double w = columns.values ? double(columns.values[q]) : 1.0;
+            const double *squares = moments.squares + b * dim * dim,
+                         *errors = moments.errors + b * dim;
+            for (int r = 0; r < dim; r++) {
+                double* row = normal.precision + r * normal.width;
+                for (int c = r; c < dim; c++) row[c] += w * w * squares[r * dim + c];
+                normal.vector[r] += w * errors[r];
+            }
+        }
+        normal.condition(prior, j, block);
+        if (!normal.draw(prior, j)) return j - first;
+        for (int d = 0; d < dim; d++) {
+            const T after = T(normal.vector[d]);
+            change[d] = double(after) - double(block[d]);
+            block[d] = after;
+        }
+        for (int64_t q = columns.indptr[j]; q < columns.indptr[j + 1]; q++) {
+            const int64_t b = columns.rows[q];
+            const double w = columns.values ? double(columns.values[q]) : 1.0;
+            const double* squares = moments.squares + b * dim * dim;
+            double* errors = moments.errors + b * dim;
+            for (int c = 0; c < dim; c++) {
+                const double by = w * change[c];
+                for (int r = 0; r < dim; r++) errors[r] -= by * squares[c * dim + r];
+            }
+        }
+    }
+    return end - first;
+}
+
+// Residuals and sums of the rows of some bags, whose blocks were `before`.
+template <class T>
+void correct_bags(const Csc<T>& members, const Chain<T>& chain, const T* before,
+                  int64_t first, int64_t end, char* scratch) {
+    with_lanes(chain, [&](auto lanes) {
+        Arena arena{scratch};
+        BlockRows<T, decltype(lanes)::n> rows(members, chain, true, arena);
+        for (int64_t b = first; b < end; b++)
+            rows.correct(b, before + b * chain.block_stride,
+                         chain.blocks + b * chain.block_stride);
+    });
+}
+
+// Adds `sign` times the vectors of some labels to the sums of their rows.
+template <class T>
+void add_labels(const Csc<T>& columns, const Chain<T>& chain, T sign, int64_t first,
+                int64_t end) {
+    const int k = chain.n_factors;
+    for (int64_t j = first; j < end; j++) {
+        const T* block = chain.blocks + j * chain.block_stride;
+        const int64_t last = columns.indptr[j + 1];
+        for (int64_t q = columns.indptr[j]; q < last; q++) {
+            const T w = columns.values ? columns.values[q] : T(1);
+            if (q + AHEAD < last)
+                prefetch(chain.sums + int64_t(columns.rows[q + AHEAD]) * chain.sum_stride,
+                         int(k * sizeof(T)), true);
+            add_scaled(chain.sums + int64_t(columns.rows[q]) * chain.sum_stride, sign * w,
+                       block, k);
+        }
+    }
+}
+
+// The sum of c e^2 over the rows of each label, or (factor not null) all c of a label's
+// rows times a factor, c being the square of the row's scale.
+template <class T>
+void scale_labels(const Csc<T>& columns, const Chain<T>& chain, double* squares,
+                  const double* factor, T* row_scale, int64_t first, int64_t end) {
+    for (int64_t j = first; j < end; j++) {
+        const T by = factor ? T(std::sqrt(factor[j])) : T(1);
+        double total = 0;
+        for (int64_t q = columns.indptr[j]; q < columns.indptr[j + 1]; q++) {
+            const int64_t i = columns.rows[q];
+            if (factor) {
+                row_scale[i] *= by;
+            } else {
+                const double error = double(row_scale[i]) * double(chain.residuals[i]);
+                total += error * error;
+            }
+        }
+        if (squares) squares[j] = total;
+    }
+}

@@ -1,0 +1,477 @@
+"""Sweeps over the labels of a matrix: each takes its block from its conditional.
+
+The score of a row is linear in the block (v_j, a_j) of one label, since a label has no
+pair with itself: ``const + w_ij (a_j + <v_j, u_i>)``, where u_i is the sum of the row's
+vectors without those that the label has no pair with. Hence a whole block is drawn at
+once, by a Cholesky factor of its (k + 1) x (k + 1) precision.
+
+Storage: the matrix by columns (CSC), and per row the sum of its vectors (k numbers,
+padded to a multiple of 4) and its residual. Fields are swept one after the other, by
+what their rows look like:
+
+- one label per row: labels touch different rows, and threads share them;
+- several labels, but few different bags: the rows of a bag are taken together once, and
+  labels see the moments of bags. A history that all rows of a user share costs little
+  more than the user;
+- several labels: the field's own vectors are taken out of the sums before, and put back
+  after the sweep.
+
+Cost of a sweep: O(nnz k^2), where a field of few bags counts one entry per row. The
+numbers of a draw depend on key and label alone, not on threads.
+
+Reference: Rendle (2012), "Factorization machines with libFM", ACM TIST 3(3), draws one
+number of a block at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from skwfm._kernels import compiled, gibbs_twin
+
+__all__ = ["Conditional", "Field", "RowState", "Sweeper"]
+
+Array = npt.NDArray[Any]
+
+# A field's bags are taken together where their moments need no more numbers than this
+# times its entries.
+MOMENTS_PER_ENTRY = 2
+# Work of one call of the core, in entries times k^2: bounds the time after which Ctrl-C
+# is heard.
+CALL_WORK = 2**30
+# Less work than this is not worth threads.
+THREAD_WORK = 2**20
+
+
+class Conditional(NamedTuple):
+    """What blocks are drawn from beside the rows."""
+
+    precision: Array
+    """Of the prior, shape (n_groups, dim)."""
+    mean: Array
+    """The same shape."""
+    groups: npt.NDArray[np.int32]
+    """Group of each label."""
+    noise_precision: float = 1.0
+    draws: bool = True
+    """Else a block becomes its conditional mean."""
+
+    def part(self, first: int, end: int) -> dict[str, Any]:
+        """Return the arguments of the core for some labels."""
+        return {**self._asdict(), "groups": self.groups[first:end]}
+
+
+class RowState(NamedTuple):
+    """What a sweep knows of each row, and changes."""
+
+    sums: Array
+    """Shape (n_rows, padded length of a vector)."""
+    residuals: Array
+    scale: Array | None
+    """Square root of the row's weight in the likelihood; None: all are 1."""
+
+
+class Columns(NamedTuple):
+    """Columns of a matrix; values None: all are 1."""
+
+    indptr: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int32]
+    values: Array | None = None
+
+    @classmethod
+    def of(cls, matrix: Any) -> Columns:
+        """Take the arrays of a CSC matrix."""
+        indptr = matrix.indptr.astype(np.int64, copy=False)
+        return cls(indptr, matrix.indices.astype(np.int32, copy=False), matrix.data)
+
+    def part(self, first: int, end: int) -> Columns:
+        """Return some columns, sharing memory."""
+        start, stop = self.indptr[first], self.indptr[end]
+        values = self.values
+        if values is not None:
+            values = values[start:stop]
+            values = None if (values == 1).all() else values
+        indptr = self.indptr[first : end + 1] - start
+        return Columns(indptr, self.rows[start:stop], values)
+
+    def matrix(self, n_rows: int, dtype: Any) -> Any:
+        """Return the columns as a CSC matrix."""
+        values = self.values
+        if values is None:
+            values = np.ones(len(self.rows), dtype)
+        shape = n_rows, len(self.indptr) - 1
+        return sp.csc_array((values, self.rows, self.indptr), shape=shape)
+
+    def squared(self, n_rows: int) -> Any:
+        """Return the columns with squared values."""
+        matrix = self.matrix(n_rows, np.float32)
+        matrix.data = matrix.data**2
+        return matrix
+
+
+@dataclass(frozen=True)
+class Field:
+    """Labels `first` to `end`, in the order of the sweep, and their rows."""
+
+    first: int
+    end: int
+    columns: Columns
+    """Of the rows, or of the different bags."""
+    is_single: bool
+    """No row has two labels."""
+    members: Columns | None = None
+    """The rows of each bag, where they share few."""
+    bags: Any = None
+    """The different bags as a CSR matrix."""
+
+    @classmethod
+    def of(cls, columns: Columns, first: int, end: int, n_rows: int, dim: int) -> Field:
+        """Look at the rows of some columns."""
+        part = columns.part(first, end)
+        is_single = bool(np.bincount(part.rows, minlength=n_rows).max(initial=0) <= 1)
+        if is_single:
+            return cls(first, end, part, True)
+        shared = _shared_bags(
+            part, n_rows, MOMENTS_PER_ENTRY * len(part.rows) // dim**2
+        )
+        if shared is None:
+            return cls(first, end, part, False)
+        bags, members = shared
+        of_bags = Columns.of(bags.tocsc()).part(0, end - first)
+        return cls(first, end, of_bags, False, members, bags)
+
+
+def _shared_bags(part: Columns, n_rows: int, most: int) -> tuple[Any, Columns] | None:
+    """Return the different bags and the rows of each, if there are at most so many."""
+    if most < 1:
+        return None
+    rows = part.matrix(n_rows, np.float32).tocsr()
+    first, which = np.unique(_digests(rows), return_index=True, return_inverse=True)[1:]
+    if len(first) > most:
+        return None
+    order = np.argsort(which, kind="stable").astype(np.int32)
+    counts = np.bincount(which, minlength=len(first))
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return rows[first], Columns(indptr, order)
+
+
+def _digests(rows: Any) -> Array:
+    """Return a number of 128 bits for every row: the same for equal bags."""
+    bits = rows.data.astype(np.float64).view(np.uint64)
+    labels = rows.indices.astype(np.uint64)
+    out = np.zeros((rows.shape[0], 2), np.uint64)
+    filled = np.flatnonzero(np.diff(rows.indptr))
+    for side, key in enumerate((0x243F6A8885A308D3, 0x13198A2E03707344)):
+        mixed = gibbs_twin.mixed(gibbs_twin.mixed(bits ^ np.uint64(key)) + labels)
+        out[filled, side] = np.add.reduceat(mixed, rows.indptr[filled])
+    return out.view([("high", np.uint64), ("low", np.uint64)])[:, 0]
+
+
+class Sweeper:
+    """The rows of a matrix, ready to be swept.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_rows, n_columns)
+        Canonical; its columns stand in the order of their fields.
+    starts : array of int, shape (n_fields + 1,)
+        First column of each field.
+    n_factors : int
+        Length k of a vector.
+    fit_linear : bool
+        Blocks have k + 1 numbers, the last one linear; else k.
+    pairs_inside : bool
+        Pairs of labels inside a field count.
+    n_threads : int
+        They do not change a bit.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        starts: Array,
+        n_factors: int,
+        *,
+        fit_linear: bool,
+        pairs_inside: bool = False,
+        n_threads: int = 1,
+    ) -> None:
+        self.n_rows, self.n_columns = X.shape
+        self.n_factors, self.dim = n_factors, n_factors + fit_linear
+        self.pairs_inside, self.n_threads = pairs_inside, n_threads
+        self.dtype = X.dtype
+        columns = Columns.of(X.tocsc())
+        # A row's pairs inside a field see the row, not its bag.
+        dim = self.n_columns * self.dim if pairs_inside else self.dim
+        self.fields = [
+            Field.of(columns, int(first), int(end), self.n_rows, dim)
+            for first, end in zip(starts[:-1], starts[1:], strict=True)
+        ]
+
+    @property
+    def counts(self) -> Array:
+        """Rows with each label."""
+        parts = []
+        for field in self.fields:
+            counts = np.diff(field.columns.indptr)
+            if field.members is not None:
+                sizes = np.diff(field.members.indptr)
+                pattern = field.bags.astype(bool).astype(np.int64)
+                counts = pattern.T @ sizes
+            parts.append(counts)
+        return np.concatenate(parts)
+
+    def scores(self, blocks: Array) -> tuple[Array, Array]:
+        """Return the scores of the rows without an intercept, and their sums.
+
+        With the sums of the fields before, ``score += <sum, S_f> + linear term`` field
+        by field.
+        """
+        k = self.n_factors
+        sums = np.zeros((self.n_rows, -(-k // 4) * 4), self.dtype)
+        scores = np.zeros(self.n_rows, self.dtype)
+        for field in self.fields:
+            own = blocks[field.first : field.end]
+            part = self._field_sums(field, own)
+            scores += np.einsum("ik,ik->i", sums[:, :k], part[:, :k])
+            if self.dim > k:
+                scores += part[:, k]
+            if self.pairs_inside:
+                squares = field.columns.squared(self.n_rows) @ (own[:, :k] ** 2).sum(1)
+                scores += (np.square(part[:, :k]).sum(axis=1) - squares) / 2
+            sums[:, :k] += part[:, :k]
+        return scores, sums
+
+    def score(self, X: Any, blocks: Array) -> Array:
+        """Score other rows, without an intercept.
+
+        Parameters
+        ----------
+        X : CSR matrix of shape (n_samples, n_columns)
+            Canonical, with columns as those of the sweeper.
+        blocks : array of shape (n_columns, dim)
+            As in a sweep.
+        """
+        if compiled.available():
+            return self._core_score(X, blocks)
+        starts = [field.first for field in self.fields] + [self.n_columns]
+        others = Sweeper(
+            X,
+            np.array(starts),
+            self.n_factors,
+            fit_linear=self.dim > self.n_factors,
+            pairs_inside=self.pairs_inside,
+        )
+        return others.scores(blocks)[0]
+
+    def _core_score(self, X: Any, blocks: Array) -> Array:
+        k = self.n_factors
+        ends = np.array([field.end for field in self.fields], np.int64)
+        scheme = compiled.Scheme(
+            field_aware=False,
+            n_factors=k,
+            n_fields=1 if self.pairs_inside else len(ends),
+            intra_field=self.pairs_inside,
+            field_ends=None if self.pairs_inside else ends,
+        )
+        rows, linear = compiled.Rows.of(X), blocks[:, k:] if self.dim > k else None
+        threads = self._threads(None, X.nnz)
+        return compiled.score(
+            scheme, rows, blocks[:, :k], linear, None, n_threads=threads
+        )[:, 0]
+
+    def _field_sums(self, field: Field, blocks: Array) -> Array:
+        """Return the sums of the blocks of every row of a field."""
+        if field.members is None:
+            part: Array = field.columns.matrix(self.n_rows, self.dtype) @ blocks
+            return part
+        out = np.empty((self.n_rows, self.dim), self.dtype)
+        sizes = np.diff(field.members.indptr)
+        out[field.members.rows] = np.repeat(
+            self._bag_blocks(field, blocks), sizes, axis=0
+        )
+        return out
+
+    def _bag_blocks(self, field: Field, blocks: Array) -> Array:
+        """Return the sums of the blocks of every bag."""
+        return np.ascontiguousarray(field.bags @ blocks, self.dtype)
+
+    def sweep(
+        self, rows: RowState, blocks: Array, given: Conditional, key: int
+    ) -> bool:
+        """Take every block from its conditional, in place.
+
+        Parameters
+        ----------
+        rows : RowState
+            Kept right for the blocks.
+        blocks : array of shape (n_columns, dim)
+            Vectors, and linear coefficients behind them.
+        given : Conditional
+            Prior and noise.
+        key : int
+            Decides the draws.
+
+        Returns
+        -------
+        bool
+            Whether all went well; else a block was not finite, and the sweep stopped
+            before it.
+        """
+        key = int(key)
+        for field in self.fields:
+            own = blocks[field.first : field.end]
+            how = given.part(field.first, field.end)
+            how["key"] = (key + field.first * self.dim) % 2**64
+            if field.members is not None:
+                good = self._sweep_bags(field, rows, own, how)
+            else:
+                good = self._sweep_rows(field, rows, own, how)
+            if not good:
+                return False
+        return True
+
+    def _sweep_rows(
+        self, field: Field, rows: RowState, blocks: Array, how: dict[str, Any]
+    ) -> bool:
+        own_in_sums = field.is_single or self.pairs_inside
+        if not own_in_sums:
+            self._add(field, blocks, rows.sums, -1.0)
+        good = True
+        for first, end in self._calls(field.columns.indptr):
+            done = _steps().sweep(
+                **field.columns._asdict(),
+                blocks=blocks,
+                sums=rows.sums,
+                residuals=rows.residuals,
+                row_scale=rows.scale,
+                n_factors=self.n_factors,
+                **how,
+                own_in_sums=own_in_sums,
+                first=first,
+                end=end,
+                n_threads=self._threads(field, len(field.columns.rows)),
+            )
+            good = good and done == end - first
+            if not good:
+                break
+        if not own_in_sums:
+            self._add(field, blocks, rows.sums, 1.0)
+        return good
+
+    def _add(self, field: Field, blocks: Array, sums: Array, sign: float) -> None:
+        _steps().add_bags(
+            **field.columns._asdict(),
+            blocks=blocks,
+            sums=sums,
+            n_factors=self.n_factors,
+            sign=sign,
+            first=0,
+            end=len(blocks),
+        )
+
+    def _sweep_bags(
+        self, field: Field, rows: RowState, blocks: Array, how: dict[str, Any]
+    ) -> bool:
+        before = self._bag_blocks(field, blocks)
+        n_bags, dim = len(before), self.dim
+        moments = {
+            "squares": np.empty((n_bags, dim, dim)),
+            "errors": np.empty((n_bags, dim)),
+        }
+        members: Any = field.members
+        of_rows = {
+            "indptr": members.indptr,
+            "rows": members.rows,
+            "sums": rows.sums,
+            "residuals": rows.residuals,
+            "n_factors": self.n_factors,
+            "n_threads": self._threads(None, self.n_rows),
+        }
+        _steps().collect_bags(**of_rows, blocks=before, row_scale=rows.scale, **moments)
+        columns = field.columns
+        done = _steps().sweep_bags(
+            indptr=columns.indptr,
+            bags=columns.rows,
+            values=columns.values,
+            blocks=blocks,
+            n_factors=self.n_factors,
+            **moments,
+            **how,
+            first=0,
+            end=len(blocks),
+        )
+        after = self._bag_blocks(field, blocks)
+        _steps().correct_bags(**of_rows, before=before, blocks=after)
+        return bool(done == len(blocks))
+
+    def _calls(self, indptr: Array) -> list[tuple[int, int]]:
+        """Cut labels into stretches of bounded work."""
+        work = (indptr[1:] + np.arange(1, len(indptr))) * self.dim**2
+        cuts = np.flatnonzero(np.diff(work // CALL_WORK)) + 1
+        ends = [0, *cuts.tolist(), len(indptr) - 1]
+        return list(zip(ends[:-1], ends[1:], strict=True))
+
+    def _threads(self, field: Field | None, n_entries: int) -> int:
+        if field is not None and not field.is_single:
+            return 1
+        return self.n_threads if n_entries * self.dim**2 > THREAD_WORK else 1
+
+    def squared_errors(self, field: Field, rows: RowState) -> Array:
+        """Sum c e^2 over the rows of each label of a field of one label per row."""
+        squares = np.empty(field.end - field.first)
+        self._scale_labels(field, rows, squares=squares, factor=None)
+        return squares
+
+    def scale_rows(self, field: Field, rows: RowState, factor: Array) -> None:
+        """Take the weights c of the rows of each label times a factor."""
+        self._scale_labels(field, rows, squares=None, factor=factor)
+
+    def _scale_labels(self, field: Field, rows: RowState, **what: Any) -> None:
+        _steps().scale_labels(
+            indptr=field.columns.indptr,
+            rows=field.columns.rows,
+            residuals=rows.residuals,
+            row_scale=rows.scale,
+            **what,
+            first=0,
+            end=field.end - field.first,
+            n_threads=self._threads(field, len(field.columns.rows)),
+        )
+
+    def draw_latent(
+        self, values: Array, residuals: Array, codes: Array, cuts: Array, key: int
+    ) -> None:
+        """Draw the latent score of every row between two cut points, in place.
+
+        Parameters
+        ----------
+        values : array of shape (n_rows,)
+            Latent scores, normal around their mean with variance 1.
+        residuals : array of shape (n_rows,)
+            These without their mean.
+        codes : array of int32, shape (n_rows,)
+            Number of the cut point below.
+        cuts : array of float64, shape (n_classes + 1,)
+            Cut points, the outer ones infinite.
+        key : int
+            Decides the draws.
+        """
+        _steps().draw_latent(
+            values=values,
+            residuals=residuals,
+            codes=codes,
+            cuts=np.asarray(cuts, np.float64),
+            key=int(key),
+            n_threads=self._threads(None, self.n_rows),
+        )
+
+
+def _steps() -> Any:
+    """Return where the steps are: in the compiled core, or in its twin."""
+    return gibbs_twin if compiled.core() is None else compiled.core()

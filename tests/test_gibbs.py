@@ -1,0 +1,327 @@
+"""Sweeps over labels: the compiled steps against their twin and against brute force."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import ndtri
+
+from skwfm._kernels import compiled, gibbs, gibbs_twin
+from skwfm._kernels.gibbs import Conditional, RowState, Sweeper
+from skwfm._kernels.reference import fm_score
+
+N_ROWS = 150
+# Labels of a field of one per row, of a number, of few different bags, and of many.
+STARTS = np.array([0, 12, 13, 20, 31])
+DTYPES = [np.float64, np.float32]
+
+SETS = compiled.core().instruction_sets() if compiled.available() else []
+needs_core = pytest.mark.skipif(not compiled.available(), reason="no compiled core")
+
+
+@pytest.fixture
+def steps(request, monkeypatch):
+    """The compiled core or its twin, by name."""
+    if request.param == "core" and not compiled.available():
+        pytest.skip("no compiled core")
+    module = compiled.core() if request.param == "core" else gibbs_twin
+    monkeypatch.setattr(gibbs, "_steps", lambda: module)
+    return request.param
+
+
+both = pytest.mark.parametrize("steps", ["core", "twin"], indirect=True)
+
+
+def make_rows(dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    one = sp.csr_array(
+        (np.ones(N_ROWS), (np.arange(N_ROWS), rng.integers(0, 12, N_ROWS))),
+        shape=(N_ROWS, 12),
+    )
+    number = sp.csr_array(rng.normal(size=(N_ROWS, 1)))
+    few = sp.random_array((5, 7), density=0.5, rng=rng, format="csr")
+    many = sp.random_array((N_ROWS, 11), density=0.3, rng=rng, format="csr")
+    blocks = [one, number, few[rng.integers(0, 5, N_ROWS)], many]
+    return sp.hstack(blocks).tocsr().astype(dtype)
+
+
+class Case:
+    """A matrix, a state and what blocks are drawn from."""
+
+    def __init__(self, k, dtype=np.float64, *, linear=True, inside=False, scale=None):
+        self.X = make_rows(dtype)
+        self.sweeper = Sweeper(
+            self.X, STARTS, k, fit_linear=linear, pairs_inside=inside, n_threads=1
+        )
+        rng = np.random.default_rng(1)
+        self.k, self.inside = k, inside
+        self.blocks = rng.normal(size=(31, k + linear)).astype(dtype)
+        self.target = rng.normal(size=N_ROWS).astype(dtype)
+        scale = rng.uniform(0.5, 2, N_ROWS).astype(dtype) if scale else None
+        scores, sums = self.sweeper.scores(self.blocks)
+        self.rows = RowState(sums, self.target - scores, scale)
+        self.given = Conditional(
+            rng.uniform(0.5, 2, (3, k + linear)),
+            rng.normal(size=(3, k + linear)),
+            rng.integers(0, 3, 31).astype(np.int32),
+            noise_precision=1.7,
+        )
+
+    def score(self, blocks):
+        """Score by the plain formula."""
+        fields = np.repeat(np.arange(4), np.diff(STARTS))
+        flat = [(self.X[[i], :].indices, self.X[[i], :].data) for i in range(N_ROWS)]
+        indices, weights, offsets = [], [], [0]
+        for labels, values in flat:
+            for f in range(4):
+                own = fields[labels] == f
+                indices.extend(labels[own])
+                weights.extend(values[own])
+                offsets.append(len(indices))
+        linear = blocks[:, self.k] if blocks.shape[1] > self.k else np.zeros(31)
+        return fm_score(
+            0.0, linear, blocks[:, : self.k], indices, offsets, weights, 4,
+            intra_field=self.inside,
+        )  # fmt: skip
+
+
+@both
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("linear", [False, True])
+def test_scores_are_those_of_the_formula(steps, linear, inside):
+    case = Case(3, linear=linear, inside=inside)
+    scores, sums = case.sweeper.scores(case.blocks)
+    expected = case.score(case.blocks)
+    np.testing.assert_allclose(scores, expected, atol=1e-10)
+    np.testing.assert_allclose(sums[:, :3], case.X @ case.blocks[:, :3], atol=1e-10)
+    np.testing.assert_allclose(
+        case.sweeper.score(case.X, case.blocks), expected, atol=1e-10
+    )
+
+
+def test_every_kind_of_field_is_there():
+    kinds = [
+        (field.is_single, field.members is not None) for field in Case(3).sweeper.fields
+    ]
+    assert kinds == [(True, False), (True, False), (False, True), (False, False)]
+
+
+@both
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("k", [1, 3])
+def test_conditionals_are_those_of_brute_force(steps, k, linear, inside, scale):
+    """Mean and precision of every block, from the scores alone.
+
+    The score is linear in a block, so that the difference that each of its numbers
+    makes is a column of a linear regression.
+    """
+    case = Case(k, linear=linear, inside=inside, scale=scale)
+    dim, weights = k + linear, np.ones(N_ROWS)
+    if scale:
+        weights = case.rows.scale.astype(float) ** 2
+    blocks = case.blocks.copy()
+    given = case.given._replace(draws=False)
+    assert case.sweeper.sweep(case.rows, case.blocks, given, key=3)
+    for j in range(31):
+        zero = blocks.copy()
+        zero[j] = 0
+        base = case.score(zero)
+        design = np.empty((N_ROWS, dim))
+        for d in range(dim):
+            unit = zero.copy()
+            unit[j, d] = 1
+            design[:, d] = case.score(unit) - base
+        prior = given.precision[given.groups[j]]
+        precision = np.diag(prior) + 1.7 * (design.T * weights) @ design
+        vector = prior * given.mean[given.groups[j]]
+        vector = vector + 1.7 * (design.T * weights) @ (case.target - base)
+        # The sweep goes on from here with the new block.
+        blocks[j] = np.linalg.solve(precision, vector)
+        np.testing.assert_allclose(case.blocks[j], blocks[j], rtol=1e-7, atol=1e-9)
+    residuals = case.target - case.score(case.blocks)
+    np.testing.assert_allclose(case.rows.residuals, residuals, atol=1e-8)
+
+
+@both
+def test_draws_have_the_covariance_of_the_conditional(steps):
+    """Many draws of one label: mean and covariance are those of its normal."""
+    case = Case(2)
+    X = case.X[:, :1]
+    given = case.given._replace(groups=np.zeros(1, np.int32))
+    sweeper = Sweeper(X.tocsr(), np.array([0, 1]), 2, fit_linear=True)
+    # A field alone has no sums: let there be some.
+    sums = np.random.default_rng(2).normal(size=(N_ROWS, 4))
+    draws = []
+    for key in range(0, 40_000, 10):
+        block = np.zeros((1, 3))
+        state = RowState(sums.copy(), case.target.copy(), None)
+        sweeper.sweep(state, block, given, key)
+        draws.append(block[0])
+    own = X.toarray()[:, 0] != 0
+    design = np.column_stack([sums[own, :2], np.ones(own.sum())])
+    precision = np.diag(given.precision[0]) + 1.7 * design.T @ design
+    covariance = np.linalg.inv(precision)
+    vector = given.precision[0] * given.mean[0] + 1.7 * design.T @ case.target[own]
+    deviation = np.sqrt(np.diag(covariance))
+    mean = (np.mean(draws, axis=0) - covariance @ vector) / deviation
+    assert np.abs(mean).max() < 4 / np.sqrt(len(draws))
+    found = np.cov(np.array(draws).T) / np.outer(deviation, deviation)
+    expected = covariance / np.outer(deviation, deviation)
+    assert np.abs(found - expected).max() < 0.08
+
+
+@needs_core
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 8, 11, 16, 33])
+@pytest.mark.parametrize(
+    "isa", compiled.core().instruction_sets() if compiled.core() else []
+)
+def test_core_equals_twin(isa, k, inside, dtype, monkeypatch):
+    core = compiled.core()
+    before = core.instruction_set()
+    core.set_instruction_set(isa)
+    try:
+        results = []
+        for module in (core, gibbs_twin):
+            monkeypatch.setattr(gibbs, "_steps", lambda module=module: module)
+            case = Case(k, dtype, inside=inside, scale=True)
+            # A key whose places pass the largest number.
+            for key in (2**64 - 9, 12345):
+                assert case.sweeper.sweep(case.rows, case.blocks, case.given, key)
+            results.append((case.blocks, case.rows.residuals, case.rows.sums))
+    finally:
+        core.set_instruction_set(before)
+    tolerance = 1e-8 if dtype == np.float64 else 5e-3
+    for fast, slow in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, slow, atol=tolerance, rtol=tolerance)
+
+
+@needs_core
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_threads_change_nothing(dtype, monkeypatch):
+    monkeypatch.setattr(gibbs, "THREAD_WORK", 0)
+    results = []
+    for n_threads in (1, 2, 7):
+        case = Case(4, dtype, scale=True)
+        case.sweeper.n_threads = n_threads
+        for key in range(3):
+            assert case.sweeper.sweep(case.rows, case.blocks, case.given, key)
+        for field in case.sweeper.fields[:2]:
+            case.sweeper.scale_rows(
+                field, case.rows, np.full(field.end - field.first, 2.0)
+            )
+        squares = case.sweeper.squared_errors(case.sweeper.fields[0], case.rows)
+        results.append((case.blocks, case.rows.residuals, case.rows.sums, squares))
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+@both
+def test_stretches_of_a_sweep_change_nothing(steps, monkeypatch):
+    results = []
+    for work in (2**30, 40):
+        monkeypatch.setattr(gibbs, "CALL_WORK", work)
+        case = Case(3)
+        assert case.sweeper.sweep(case.rows, case.blocks, case.given, 5)
+        results.append(case.blocks)
+    assert len(case.sweeper._calls(case.sweeper.fields[0].columns.indptr)) > 1
+    np.testing.assert_array_equal(*results)
+
+
+@both
+def test_bags_taken_together_are_rows_taken_one_by_one(steps, monkeypatch):
+    results = []
+    for per_entry in (2, 0):
+        monkeypatch.setattr(gibbs, "MOMENTS_PER_ENTRY", per_entry)
+        case = Case(2, scale=True)
+        assert (case.sweeper.fields[2].members is None) == (per_entry == 0)
+        np.testing.assert_array_equal(
+            case.sweeper.counts, np.bincount(case.X.indices, minlength=31)
+        )
+        assert case.sweeper.sweep(case.rows, case.blocks, case.given, 5)
+        results.append((case.blocks, case.rows.residuals, case.rows.sums))
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-9)
+
+
+def test_bags_differ_where_a_label_or_weight_does():
+    rows = sp.csr_array(
+        np.array([[1.0, 2, 0], [1, 2, 0], [2, 1, 0], [1, 0, 2], [0, 0, 0], [1, 2, 0]])
+    )
+    digests = gibbs._digests(rows)
+    assert len(np.unique(digests)) == 4
+    assert digests[0] == digests[1] == digests[5]
+
+
+@both
+def test_sums_of_squares_and_scales_of_rows(steps):
+    case = Case(2, scale=True)
+    field = case.sweeper.fields[0]
+    before = case.rows.scale.copy()
+    labels = case.X[:, :12].toarray().argmax(axis=1)
+    squares = (case.rows.residuals * before) ** 2
+    np.testing.assert_allclose(
+        case.sweeper.squared_errors(field, case.rows),
+        np.bincount(labels, squares, minlength=12),
+    )
+    factor = np.linspace(0.5, 3, 12)
+    case.sweeper.scale_rows(field, case.rows, factor)
+    np.testing.assert_allclose(case.rows.scale, before * np.sqrt(factor[labels]))
+
+
+@both
+def test_a_block_that_is_not_finite_stops_the_sweep(steps):
+    case = Case(2)
+    before = case.blocks.copy()
+    case.rows.residuals[:] = np.inf
+    assert not case.sweeper.sweep(case.rows, case.blocks, case.given, 5)
+    np.testing.assert_array_equal(case.blocks, before)
+
+
+@both
+@pytest.mark.parametrize(
+    ("low", "high", "mean"),
+    [
+        (-np.inf, 0, 0),
+        (0, np.inf, -3),
+        (0, np.inf, -20),
+        (-np.inf, 0, 9),
+        (1, 2, 0),
+        (-2, -1.5, 4),
+        (0, np.inf, -45),
+    ],
+)
+def test_latent_scores_lie_between_their_cuts(steps, low, high, mean):
+    """Moments of the truncated normal, at the quantiles of its own distribution."""
+    case = Case(1)
+    n = 4000
+    values, residuals = np.full(n, float(mean)), np.zeros(n)
+    cuts = np.array([low, high])
+    case.sweeper.draw_latent(values, residuals, np.zeros(n, np.int32), cuts, key=9)
+    assert ((values >= low) & (values <= high)).all()
+    np.testing.assert_allclose(values - residuals, mean, atol=1e-9)
+    from scipy.stats import kstest, truncnorm
+
+    if mean > -40:  # further out, SciPy's own does not tell them apart
+        exact = truncnorm(low - mean, high - mean, loc=mean)
+        assert kstest(values, exact.cdf).pvalue > 1e-4
+
+
+@needs_core
+def test_normal_numbers_are_the_quantiles():
+    n = 200_000
+    values, residuals = np.zeros(n), np.zeros(n)
+    compiled.core().draw_latent(
+        values=values,
+        residuals=residuals,
+        codes=np.zeros(n, np.int32),
+        cuts=np.array([-np.inf, np.inf]),
+        key=17,
+        n_threads=2,
+    )
+    expected = ndtri(gibbs_twin.uniforms(17, n))
+    np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-15)
+    assert np.abs(values).max() > 4  # both tails were there
