@@ -1,10 +1,14 @@
 """Sweeps over labels: the compiled steps against their twin and against brute force."""
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.special import ndtri
+from scipy.stats import kstest, truncnorm
 
+from skwfm._bags import to_flat
 from skwfm._kernels import compiled, gibbs, gibbs_twin
 from skwfm._kernels.gibbs import Conditional, RowState, Sweeper
 from skwfm._kernels.reference import fm_score
@@ -66,22 +70,20 @@ class Case:
             noise_precision=1.7,
         )
 
+        self.dense = self.X.toarray()
+
     def score(self, blocks):
-        """Score by the plain formula."""
-        fields = np.repeat(np.arange(4), np.diff(STARTS))
-        flat = [(self.X[[i], :].indices, self.X[[i], :].data) for i in range(N_ROWS)]
-        indices, weights, offsets = [], [], [0]
-        for labels, values in flat:
-            for f in range(4):
-                own = fields[labels] == f
-                indices.extend(labels[own])
-                weights.extend(values[own])
-                offsets.append(len(indices))
-        linear = blocks[:, self.k] if blocks.shape[1] > self.k else np.zeros(31)
-        return fm_score(
-            0.0, linear, blocks[:, : self.k], indices, offsets, weights, 4,
-            intra_field=self.inside,
-        )  # fmt: skip
+        """Score by ``sum_j w_j a_j + sum_{f<g} <S_f, S_g>``, and the pairs inside."""
+        vectors, scores = blocks[:, : self.k], np.zeros(N_ROWS)
+        if blocks.shape[1] > self.k:
+            scores += self.dense @ blocks[:, self.k]
+        bags = [self.dense[:, a:b] @ vectors[a:b] for a, b in pairwise(STARTS)]
+        for one, two in combinations(bags, 2):
+            scores += (one * two).sum(axis=1)
+        if self.inside:
+            squares = self.dense**2 @ (vectors**2).sum(axis=1)
+            scores += (sum((bag**2).sum(axis=1) for bag in bags) - squares) / 2
+        return scores
 
 
 @both
@@ -90,12 +92,17 @@ class Case:
 def test_scores_are_those_of_the_formula(steps, linear, inside):
     case = Case(3, linear=linear, inside=inside)
     scores, sums = case.sweeper.scores(case.blocks)
-    expected = case.score(case.blocks)
-    np.testing.assert_allclose(scores, expected, atol=1e-10)
+    bags = to_flat(case.X, np.repeat(np.arange(4, dtype=np.int32), np.diff(STARTS)), 4)
+    a = case.blocks[:, 3] if linear else np.zeros(31)
+    flat = bags.indices, bags.offsets, bags.weights, 4
+    expected = fm_score(0.0, a, case.blocks[:, :3], *flat, intra_field=inside)
+    for found in (
+        scores,
+        case.score(case.blocks),
+        case.sweeper.score(case.X, case.blocks),
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-10)
     np.testing.assert_allclose(sums[:, :3], case.X @ case.blocks[:, :3], atol=1e-10)
-    np.testing.assert_allclose(
-        case.sweeper.score(case.X, case.blocks), expected, atol=1e-10
-    )
 
 
 def test_every_kind_of_field_is_there():
@@ -303,8 +310,6 @@ def test_latent_scores_lie_between_their_cuts(steps, low, high, mean):
     case.sweeper.draw_latent(values, residuals, np.zeros(n, np.int32), cuts, key=9)
     assert ((values >= low) & (values <= high)).all()
     np.testing.assert_allclose(values - residuals, mean, atol=1e-9)
-    from scipy.stats import kstest, truncnorm
-
     if mean > -40:  # further out, SciPy's own does not tell them apart
         exact = truncnorm(low - mean, high - mean, loc=mean)
         assert kstest(values, exact.cdf).pvalue > 1e-4
