@@ -26,10 +26,12 @@ class WeightedFMRegressor(WeightedRegressor):
     ----------
     n_factors : int, default=8
         Length k of the factor vectors.
-    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+    loss : str, default="squared_error"
         ``"huber"`` counts errors beyond 1.35 robust standard deviations linearly
         only, so that outliers do little harm; ``"poisson"`` is for counts >= 0 and
-        predicts ``exp`` of the score above.
+        predicts ``exp`` of the score above. ``"ordinal"`` is for up to 100 levels,
+        such as stars: each is a stretch of the score plus normal noise, whose ends
+        ``"mcmc"`` draws too, and the prediction is the expected level.
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
@@ -169,6 +171,8 @@ class WeightedFMRegressor(WeightedRegressor):
         ``linear`` of shape (n_kept, n_columns), ``intercept`` and ``noise`` of shape
         (n_kept,). `factors_` is their mean once they are turned to lie on each other,
         `coef_` and `intercept_` are means.
+    levels_ : array of shape (n_levels,)
+        Values of the target with ``loss="ordinal"``.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -430,10 +434,11 @@ class WeightedFFMRegressor(WeightedRegressor):
     ----------
     n_factors : int, default=8
         Length k of the factor vectors (one per label and field).
-    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+    loss : str, default="squared_error"
         ``"huber"`` counts errors beyond 1.35 robust standard deviations linearly
         only, so that outliers do little harm; ``"poisson"`` is for counts >= 0 and
-        predicts ``exp`` of the score above.
+        predicts ``exp`` of the score above. ``"ordinal"`` needs a model that is not
+        field-aware.
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as

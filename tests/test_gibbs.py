@@ -246,7 +246,7 @@ def test_bags_taken_together_are_rows_taken_one_by_one(steps, monkeypatch):
         case = Case(2, scale=True)
         assert (case.sweeper.fields[2].members is None) == (per_entry == 0)
         np.testing.assert_array_equal(
-            case.sweeper.counts, np.bincount(case.X.indices, minlength=31)
+            case.sweeper.counts(), np.bincount(case.X.indices, minlength=31)
         )
         assert case.sweeper.sweep(case.rows, case.blocks, case.given, 5)
         results.append((case.blocks, case.rows.residuals, case.rows.sums))
@@ -307,7 +307,8 @@ def test_latent_scores_lie_between_their_cuts(steps, low, high, mean):
     n = 4000
     values, residuals = np.full(n, float(mean)), np.zeros(n)
     cuts = np.array([low, high])
-    case.sweeper.draw_latent(values, residuals, np.zeros(n, np.int32), cuts, key=9)
+    rows = RowState(case.rows.sums, residuals, None)
+    case.sweeper.draw_latent(values, rows, np.zeros(n, np.int32), cuts, key=9)
     assert ((values >= low) & (values <= high)).all()
     np.testing.assert_allclose(values - residuals, mean, atol=1e-9)
     if mean > -40:  # further out, SciPy's own does not tell them apart
@@ -322,6 +323,7 @@ def test_normal_numbers_are_the_quantiles():
     compiled.core().draw_latent(
         values=values,
         residuals=residuals,
+        row_scale=None,
         codes=np.zeros(n, np.int32),
         cuts=np.array([-np.inf, np.inf]),
         key=17,
@@ -330,3 +332,20 @@ def test_normal_numbers_are_the_quantiles():
     expected = ndtri(gibbs_twin.uniforms(17, n))
     np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-15)
     assert np.abs(values).max() > 4  # both tails were there
+
+
+@both
+@pytest.mark.parametrize("mean", [-2.0, 0.3, 12.0])
+@pytest.mark.parametrize("weight", [0.25, 3.0])
+def test_weights_of_latent_scores_keep_two_moments(steps, mean, weight):
+    """As of the mean of so many scores between the same cuts."""
+    case, n = Case(1), 40_000
+    scale = np.full(n, np.sqrt(weight))
+    values, residuals = np.full(n, mean), np.zeros(n)
+    cuts, codes = np.array([-np.inf, 0.5]), np.zeros(n, np.int32)
+    rows = RowState(case.rows.sums, residuals, scale)
+    case.sweeper.draw_latent(values, rows, codes, cuts, key=3)
+    exact = truncnorm(-np.inf, 0.5 - mean, loc=mean)
+    deviation = exact.std() / np.sqrt(weight)
+    assert abs(values.mean() - exact.mean()) < 4 * deviation / np.sqrt(n)
+    assert abs(values.std() / deviation - 1) < 0.03
