@@ -97,8 +97,14 @@ class Order:
 
     @classmethod
     def of(cls, layout: Layout) -> Order:
-        """Return the order of the columns of a model."""
+        """Return the order of the columns of a model.
+
+        Fields of one column each are swept as one with pairs inside: it is the same,
+        and the columns share their priors.
+        """
         fields = layout.fields
+        if layout.intra_field and layout.n_fields == len(fields):
+            return cls(None, np.array([0, len(fields)]))
         columns = None
         if (fields[1:] < fields[:-1]).any():
             columns = np.argsort(fields, kind="stable")
@@ -147,14 +153,12 @@ def chain_of(
     X = rows.X if order.columns is None else rows.X[:, order.columns]
     X.sort_indices()
     factors, linear, bias = start
-    # Fields of one column each have no pairs inside.
-    inside = layout.intra_field and layout.n_fields < len(layout.fields)
     sweeper = Sweeper(
         X,
         order.starts,
         layout.n_factors,
         fit_linear=linear is not None,
-        pairs_inside=inside,
+        pairs_inside=layout.intra_field,
         n_threads=params._n_threads(),
     )
     blocks = factors if linear is None else np.concatenate([factors, linear], axis=1)

@@ -124,8 +124,9 @@ class WeightedFMRegressor(WeightedRegressor):
         fitted on a device that is not there predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
-        same to the bit for any number; training is reproducible with 1 only, since
-        threads share the table (each has copies of the labels that most rows have).
+        same to the bit for any number, as is training by ``"als"`` and ``"mcmc"``;
+        otherwise it is reproducible with 1 only, since threads share the table (each
+        has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0
@@ -325,8 +326,9 @@ class WeightedFMClassifier(WeightedClassifier):
         fitted on a device that is not there predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
-        same to the bit for any number; training is reproducible with 1 only, since
-        threads share the table (each has copies of the labels that most rows have).
+        same to the bit for any number, as is training by ``"als"`` and ``"mcmc"``;
+        otherwise it is reproducible with 1 only, since threads share the table (each
+        has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0

@@ -307,7 +307,7 @@ def sweep_net(
         order=order,
         store=store,
         n_burn_in=n_burn_in,
-        field_names=params.field_names_,
+        field_names=params.field_names_ if len(order.starts) > 2 else ("columns",),
         has_guests=bool(params.callbacks),
         lr=0.0,
         batch_size=-1,

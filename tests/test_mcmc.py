@@ -380,6 +380,20 @@ def test_intra_field_pairs():
     assert rmse(inside.predict(X), y) < 0.15 < 0.3 < rmse(without.predict(X), y)
 
 
+def test_columns_without_fields_share_their_priors():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(700, 20))
+    y = X @ rng.normal(size=20) + 3 * X[:, 0] * X[:, 1] + 0.1 * rng.normal(size=700)
+    params = {**QUICK, "max_iter": 60}
+    model = WeightedFMRegressor(3, **params).fit(X[:500], y[:500])
+    assert rmse(model.predict(X[500:]), y[500:]) < 0.1 * y.std()
+    assert "precision_columns" in model.history_
+    # As many fields as columns, but one of them has two.
+    fields = FieldCSR(X, fields=[*range(19), 0])
+    other = WeightedFMRegressor(3, **params).fit(fields[:500], y[:500])
+    assert "precision_field18" in other.history_
+
+
 def test_least_squares_stop_and_equal_lbfgs():
     """Both minimise one convex loss where there are no pairs."""
     rng = np.random.default_rng(0)

@@ -133,8 +133,8 @@ class Field:
     def of(cls, columns: Columns, first: int, end: int, n_rows: int, dim: int) -> Field:
         """Look at the rows of some columns."""
         part = columns.part(first, end)
-        is_single = bool(np.bincount(part.rows, minlength=n_rows).max(initial=0) <= 1)
-        if is_single:
+        # Sorted where rows are many and entries few: there may be as many fields.
+        if end - first < 2 or len(np.unique(part.rows)) == len(part.rows):
             return cls(first, end, part, True)
         shared = _shared_bags(
             part, n_rows, MOMENTS_PER_ENTRY * len(part.rows) // dim**2
