@@ -260,7 +260,7 @@ class ByLabel:
 def test_least_squares_fall_with_every_label(inside, monkeypatch):
     """And end where the gradient of the penalised loss is 0."""
     rng = np.random.default_rng(3)
-    X = sp.random_array((120, 18), density=0.3, rng=rng, format="csr")
+    X = sp.csr_array(sp.random(120, 18, density=0.3, random_state=7, format="csr"))
     fields, starts = np.repeat(np.arange(3, dtype=np.int32), 6), np.arange(0, 24, 6)
     y, weights = rng.normal(size=120), rng.uniform(0.5, 2, 120)
     penalties = np.array([2.0, 2.0, 5.0])

@@ -42,8 +42,10 @@ def make_rows(dtype=np.float64, seed=0):
         shape=(N_ROWS, 12),
     )
     number = sp.csr_array(rng.normal(size=(N_ROWS, 1)))
-    few = sp.random_array((5, 7), density=0.5, rng=rng, format="csr")
-    many = sp.random_array((N_ROWS, 11), density=0.3, rng=rng, format="csr")
+    few = sp.csr_array(sp.random(5, 7, density=0.5, random_state=7, format="csr"))
+    many = sp.csr_array(
+        sp.random(N_ROWS, 11, density=0.3, random_state=7, format="csr")
+    )
     blocks = [one, number, few[rng.integers(0, 5, N_ROWS)], many]
     return sp.hstack(blocks).tocsr().astype(dtype)
 
