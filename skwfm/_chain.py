@@ -55,6 +55,8 @@ Array = npt.NDArray[Any]
 GROUP_LABELS = 20
 # Sweeps after which sums and residuals are taken anew: those of float32 drift.
 REFRESH = 16
+# Rows that are summed together: bounds the memory.
+PART = 2**16
 # A field tells how much its labels scatter where they have so many rows on average.
 SPREAD_ROWS = 2
 
@@ -92,7 +94,8 @@ def groups_of(
     >>> groups_of([1, 1, 9, 1, 8, 8], [0, 5, 6], least=2).tolist()
     [0, 0, 1, 0, 1, 2]
     """
-    octaves = np.frexp(np.asarray(counts, np.float64))[1]
+    # Labels without rows say nothing of a prior of their own: they join the rarest.
+    octaves = np.frexp(np.maximum(np.asarray(counts, np.float64), 1.0))[1]
     groups = np.zeros(len(octaves), np.int32)
     n_groups = 0
     for first, end in zip(starts[:-1], starts[1:], strict=True):
@@ -188,18 +191,26 @@ class Chain:
         )
         return self.sweeper.sweep(self.rows, self.blocks, given, self.key())
 
+    def sums(self) -> Array:
+        """Return the sums over rows of c, c e and c e^2, in float64."""
+        out = np.zeros(3)
+        for start in range(0, len(self.rows.residuals), PART):
+            part = slice(start, start + PART)
+            errors = self.rows.residuals[part].astype(np.float64)
+            scale = np.ones(len(errors))
+            if self.rows.scale is not None:
+                scale = self.rows.scale[part].astype(np.float64)
+            scaled = scale * errors
+            out += (scale**2).sum(), (scale * scaled).sum(), (scaled**2).sum()
+        return out
+
     def key(self) -> int:
         """Return the key of some draws in the core."""
         return int(self.rng.integers(2**63))
 
     def _draw_intercept(self) -> None:
-        alpha, scale = self.target.noise_precision, self.target.scale
-        errors = self.rows.residuals.astype(np.float64)
-        if scale is None:
-            weight, total = float(len(errors)), float(errors.sum())
-        else:
-            weights = scale.astype(np.float64) ** 2
-            weight, total = float(weights.sum()), float((weights * errors).sum())
+        alpha = self.target.noise_precision
+        weight, total, _ = self.sums()
         prior = self.priors.intercept if self.target.draws else 0.0
         precision = prior + alpha * weight
         drawn = alpha * (total + weight * self.intercept) / precision
@@ -283,10 +294,7 @@ class NormalTarget:
 
     def draw(self, chain: Chain) -> bool:
         """Draw the noise, given the residuals."""
-        errors = chain.rows.residuals.astype(np.float64)
-        if self.scale is not None:
-            errors *= self.scale
-        square = float(np.square(errors, out=errors).sum())
+        square = float(chain.sums()[2])
         if not np.isfinite(square):
             return False
         shape, rate = chain.priors.noise

@@ -19,7 +19,9 @@ from skorch.callbacks import Callback
 from torch import Tensor
 
 from skwfm._chain import (
+    PART,
     Chain,
+    LatentTarget,
     LeastSquares,
 )
 from skwfm._draws import Order, SampleStore, SweepRows, chain_of, unit_of_scores
@@ -109,7 +111,7 @@ class SweepNet(LoopNet):
         y_pred = torch.from_numpy(scores[:, None])
         loss = torch.tensor(np.nan)
         if not self.failed_:
-            loss = self.get_loss(y_pred, targets, rows) + self._penalty(rows)
+            loss = self._train_loss(y_pred, targets, rows) + self._penalty(rows)
             if self.store is not None:
                 self.store.offer(chain.n_sweeps)
                 self._record_draw()
@@ -131,6 +133,19 @@ class SweepNet(LoopNet):
             self.order.write(linear, state["linear"])
         if "bias" in state:
             state["bias"][:] = chain.intercept * unit
+
+    def _train_loss(self, scores: Tensor, targets: Tensor, rows: Any) -> Tensor:
+        """Return the loss of the draw: of the residuals, without the label's noise."""
+        if isinstance(self.chain.target, LatentTarget):
+            return self.get_loss(scores, targets, rows)
+        total = 0.0
+        errors, weights = self.chain.rows.residuals, rows.weights
+        for start in range(0, len(errors), PART):
+            part = slice(start, start + PART)
+            squares = np.square(errors[part].astype(np.float64))
+            total += squares.sum() if weights is None else weights[part] @ squares
+        weight = len(errors) if weights is None else weights.sum()
+        return torch.tensor(total / (2 * weight))
 
     def _penalty(self, rows: Any) -> float:
         """Return the penalty of least squares, relative as the loss is."""

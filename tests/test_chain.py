@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import chi2
 
+from skwfm import _cut_points
 from skwfm._bags import to_flat
 from skwfm._chain import (
     Chain,
@@ -62,16 +63,28 @@ GROUPS = np.array([0, 0, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4], np.int32)
 class World:
     """A chain, and how its data come about."""
 
-    def __init__(self, sweeper, rng, *, latent=False, priors=PRIORS):
-        self.rng, self.latent, self.priors = rng, latent, priors
-        if latent:
+    def __init__(self, sweeper, rng, kind="normal", priors=PRIORS):
+        self.rng, self.latent, self.priors = rng, kind != "normal", priors
+        self.ordered = kind == "ordered"
+        if self.latent:
             cuts = np.array([-np.inf, 0.0, np.inf])
             codes = np.zeros(N_ROWS, np.int32)
-            target = LatentTarget(codes, cuts, None, np.float64)
+            target = LatentTarget(
+                codes, cuts, None, np.float64, draws_cuts=self.ordered
+            )
         else:
             target = NormalTarget(np.zeros(N_ROWS))
         blocks = np.zeros((12, K + 1))
-        self.chain = Chain(sweeper, target, blocks, 0.0, GROUPS, priors, rng)
+        self.chain = Chain(
+            sweeper,
+            target,
+            blocks,
+            0.0,
+            GROUPS,
+            priors,
+            rng,
+            fit_intercept=not self.ordered,
+        )
 
     def draw_parameters(self):
         """Draw all parameters from their priors."""
@@ -83,7 +96,11 @@ class World:
         noise = rng.normal(size=(12, K + 1))
         chain.blocks[:] = mean[GROUPS] + noise / np.sqrt(precision[GROUPS])
         chain.precision = precision
-        chain.intercept = rng.normal() / np.sqrt(priors.intercept)
+        if self.ordered:
+            inner = np.sort(rng.normal(size=2))
+            chain.target.cuts = np.concatenate([[-np.inf], inner, [np.inf]])
+        else:
+            chain.intercept = rng.normal() / np.sqrt(priors.intercept)
         if not self.latent:
             self.draw_noise()
         chain.refresh()
@@ -110,16 +127,19 @@ class World:
         chain.target.values[:] = mean + noise
         chain.rows.residuals[:] = noise
         if self.latent:
-            chain.target.codes[:] = chain.target.values > 0
+            inner = chain.target.cuts[1:-1]
+            chain.target.codes[:] = np.searchsorted(inner, chain.target.values)
 
     def functions(self):
         """Return what is compared: moments of all parameters, and of the scores."""
         chain = self.chain
         scores = chain.target.values - chain.rows.residuals
         by_group = [chain.blocks[GROUPS == g] for g in range(N_GROUPS)]
+        # With cut points there is no intercept.
+        inner = chain.target.cuts[1:-1] if self.ordered else np.array([chain.intercept])
         out = [
-            chain.intercept,
-            chain.intercept**2,
+            *inner,
+            *inner**2,
             *[part.mean() for part in by_group],
             *[(part**2).mean() for part in by_group],
             *np.log(chain.precision[:, [0, K]]).ravel(),
@@ -136,13 +156,21 @@ class World:
         return out
 
 
+@pytest.fixture(autouse=True)
+def narrow_cuts(monkeypatch):
+    monkeypatch.setattr(_cut_points, "PRIOR", 1.0)
+
+
+KINDS = ["normal", "classes", "ordered"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("latent", [False, True])
-def test_joint_distribution(latent):
+@pytest.mark.parametrize("kind", KINDS)
+def test_joint_distribution(kind):
     """Geweke's test: both ways to draw parameters have the same moments."""
     n = 4000
     rng = np.random.default_rng(11)
-    world = World(make_sweeper(), rng, latent=latent)
+    world = World(make_sweeper(), rng, kind)
     first, second = [], []
     for _ in range(2 * n):
         world.draw_parameters()
@@ -165,24 +193,24 @@ def test_joint_distribution(latent):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("latent", [False, True])
-def test_simulation_based_calibration(latent):
+@pytest.mark.parametrize("kind", KINDS)
+def test_simulation_based_calibration(kind):
     """The rank of what made the data is uniform among draws given them."""
     n_worlds, n_draws, every = 150, 15, 12
     rng = np.random.default_rng(5)
     ranks = []
     for _ in range(n_worlds):
-        world = World(make_sweeper(), rng, latent=latent)
+        world = World(make_sweeper(), rng, kind)
         world.draw_parameters()
         world.draw_data()
         truth, draws = world.functions(), []
         # The chain begins elsewhere.
         values, codes = world.chain.target.values.copy(), None
-        if latent:
+        if world.latent:
             codes = world.chain.target.codes.copy()
         world.draw_parameters()
         world.chain.target.values[:] = values
-        if latent:
+        if world.latent:
             world.chain.target.codes[:] = codes
         world.chain.refresh()
         for sweep in range(60 + n_draws * every):
@@ -195,7 +223,7 @@ def test_simulation_based_calibration(latent):
     counts = np.array([((ranks // 4) == part).sum(axis=0) for part in range(4)])
     statistic = ((counts - n_worlds / 4) ** 2).sum(axis=0) / (n_worlds / 4)
     is_number = np.ones(ranks.shape[1], bool)
-    if not latent:
+    if kind == "normal":
         is_number[-2:] = False
     assert (statistic[is_number] < chi2.isf(2e-4, 3)).all(), counts.T
 
@@ -206,6 +234,8 @@ def test_groups_are_labels_about_as_frequent():
     # 15 labels of two rows are too few for a group.
     assert groups[:71].tolist() == [0] * 30 + [1] * 41
     assert groups[71:].tolist() == [2, 2]
+    without_rows = np.r_[np.zeros(40), np.ones(30)]
+    assert (groups_of(without_rows, np.array([0, 70])) == 0).all()
     assert groups_of([], np.array([0, 0])).size == 0
 
 

@@ -87,7 +87,8 @@ class Columns(NamedTuple):
     def of(cls, matrix: Any) -> Columns:
         """Take the arrays of a CSC matrix."""
         indptr = matrix.indptr.astype(np.int64, copy=False)
-        return cls(indptr, matrix.indices.astype(np.int32, copy=False), matrix.data)
+        rows = matrix.indices.astype(np.int32, copy=False)
+        return cls(indptr, rows, None if (matrix.data == 1).all() else matrix.data)
 
     def part(self, first: int, end: int) -> Columns:
         """Return some columns, sharing memory."""
@@ -133,8 +134,7 @@ class Field:
     def of(cls, columns: Columns, first: int, end: int, n_rows: int, dim: int) -> Field:
         """Look at the rows of some columns."""
         part = columns.part(first, end)
-        # Sorted where rows are many and entries few: there may be as many fields.
-        if end - first < 2 or len(np.unique(part.rows)) == len(part.rows):
+        if end - first < 2 or _are_different(part.rows, n_rows):
             return cls(first, end, part, True)
         shared = _shared_bags(
             part, n_rows, MOMENTS_PER_ENTRY * len(part.rows) // dim**2
@@ -144,6 +144,15 @@ class Field:
         bags, members = shared
         of_bags = Columns.of(bags.tocsc()).part(0, end - first)
         return cls(first, end, of_bags, False, members, bags)
+
+
+def _are_different(rows: Array, n_rows: int) -> bool:
+    """Tell whether no row occurs twice."""
+    if 8 * len(rows) < n_rows:  # there may be many such fields
+        return len(np.unique(rows)) == len(rows)
+    seen = np.zeros(n_rows, bool)
+    seen[rows] = True
+    return int(np.count_nonzero(seen)) == len(rows)
 
 
 def _shared_bags(part: Columns, n_rows: int, most: int) -> tuple[Any, Columns] | None:
@@ -204,7 +213,7 @@ class Sweeper:
         self.n_rows, self.n_columns = X.shape
         self.n_factors, self.dim = n_factors, n_factors + fit_linear
         self.pairs_inside, self.n_threads = pairs_inside, n_threads
-        self.dtype = X.dtype
+        self.X, self.dtype = X, X.dtype
         columns = Columns.of(X.tocsc())
         # A row's pairs inside a field see the row, not its bag.
         dim = self.n_columns * self.dim if pairs_inside else self.dim
@@ -237,10 +246,14 @@ class Sweeper:
         """Return the scores of the rows without an intercept, and their sums.
 
         With the sums of the fields before, ``score += <sum, S_f> + linear term`` field
-        by field.
+        by field; the core, where there is one, needs no memory for it.
         """
         k = self.n_factors
         sums = np.zeros((self.n_rows, -(-k // 4) * 4), self.dtype)
+        if compiled.available():
+            for field in self.fields:
+                self._add_field(field, blocks, sums)
+            return self._core_score(self.X, blocks), sums
         scores = np.zeros(self.n_rows, self.dtype)
         for field in self.fields:
             own = blocks[field.first : field.end]
@@ -253,6 +266,13 @@ class Sweeper:
                 scores += (np.square(part[:, :k]).sum(axis=1) - squares) / 2
             sums[:, :k] += part[:, :k]
         return scores, sums
+
+    def _add_field(self, field: Field, blocks: Array, sums: Array) -> None:
+        own = blocks[field.first : field.end]
+        if field.members is None:
+            self._add(field.columns, own, sums, 1.0)
+        else:
+            self._add(field.members, self._bag_blocks(field, own), sums, 1.0)
 
     def score(self, X: Any, blocks: Array) -> Array:
         """Score other rows, without an intercept.
@@ -348,7 +368,7 @@ class Sweeper:
     ) -> bool:
         own_in_sums = field.is_single or self.pairs_inside
         if not own_in_sums:
-            self._add(field, blocks, rows.sums, -1.0)
+            self._add(field.columns, blocks, rows.sums, -1.0)
         good = True
         for first, end in self._calls(field.columns.indptr):
             done = _steps().sweep(
@@ -368,12 +388,12 @@ class Sweeper:
             if not good:
                 break
         if not own_in_sums:
-            self._add(field, blocks, rows.sums, 1.0)
+            self._add(field.columns, blocks, rows.sums, 1.0)
         return good
 
-    def _add(self, field: Field, blocks: Array, sums: Array, sign: float) -> None:
+    def _add(self, columns: Columns, blocks: Array, sums: Array, sign: float) -> None:
         _steps().add_bags(
-            **field.columns._asdict(),
+            **columns._asdict(),
             blocks=blocks,
             sums=sums,
             n_factors=self.n_factors,
