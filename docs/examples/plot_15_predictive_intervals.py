@@ -8,7 +8,8 @@ is *noise*, and no model takes it away. And of a film with two ratings the model
 little: that is *doubt*, and further ratings dispel it.
 
 ``solver="mcmc"`` draws a hundred models, all of which fit the ratings. Their mean is
-the prediction, their scatter is the doubt, and each has a noise for every user and film.
+the prediction, their scatter is the doubt, and each has a noise for every user and
+film.
 """
 
 # %%
