@@ -7,8 +7,9 @@ For row i with target t, label weights w and row weight c:
   scatter more than those of others. ``kappa_j ~ Gamma(nu_f / 2, nu_f / 2)``, nu_f on a
   grid: a field whose labels do not differ gets a large one;
 - blocks (v_j, a_j) are normal, each number with the mean and precision of its group:
-  ``lambda ~ Gamma(1/2, 1/2)``, ``mu ~ N(0, 1 / lambda)``. A group is the labels of a
-  field that are about as frequent;
+  ``lambda ~ Gamma(5, 1/2)``, ``mu ~ N(0, 1 / lambda)``. A group is the labels of a
+  field that are about as frequent. With few labels this prior matters: a wider one
+  lets vectors grow that the data do not tell apart;
 - ``alpha ~ Gamma(1/2, 1/2)`` (shape and rate), ``b ~ N(0, 100)``. Targets are
   standardised.
 
@@ -65,7 +66,7 @@ class Priors(NamedTuple):
     """Parameters of the priors; gamma distributions by half of shape and rate."""
 
     noise: tuple[float, float] = (1.0, 1.0)
-    precision: tuple[float, float] = (1.0, 1.0)
+    precision: tuple[float, float] = (10.0, 1.0)
     mean_weight: float = 1.0
     """Labels that the prior of a group's mean counts as."""
     intercept: float = 0.01

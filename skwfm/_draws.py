@@ -40,6 +40,7 @@ __all__ = [
     "burn_in",
     "chain_of",
     "is_small",
+    "needs_float64",
     "unit_of_scores",
 ]
 
@@ -47,6 +48,8 @@ Array = npt.NDArray[Any]
 
 # A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps.
 START_SCALE = 10.0
+# Up to so many rows or columns, sweeps are in float64.
+FEW = 1000
 # What the sweeps of NumPy do in a minute or so.
 TWIN_ENTRIES, TWIN_COLUMNS = 200_000, 2000
 
@@ -300,6 +303,15 @@ def unit_of_scores(chain: Chain) -> float:
     """Return what scores of the chain are taken times: log-odds for two classes."""
     is_latent = isinstance(chain.target, LatentTarget)
     return LOGIT if is_latent and not chain.target.draws_cuts else 1.0
+
+
+def needs_float64(X: Any) -> bool:
+    """Tell where sweeps are in float64: few labels have many rows each.
+
+    Blocks that the data hardly tell apart then grow against each other, and what is
+    left of their sums is lost in float32.
+    """
+    return bool(min(X.shape) <= FEW)
 
 
 def is_small(X: Any) -> bool:

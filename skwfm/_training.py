@@ -16,7 +16,7 @@ import numpy.typing as npt
 from skwfm import _validation as val
 from skwfm._bags import merge_rows
 from skwfm._device import resolve_device
-from skwfm._draws import START_SCALE, SweepRows, burn_in, is_small
+from skwfm._draws import START_SCALE, SweepRows, burn_in, is_small, needs_float64
 from skwfm._dropout import FactorDropout
 from skwfm._held_out import held_out
 from skwfm._kernels import compiled
@@ -36,7 +36,6 @@ from skwfm._solver_validation import (
     schedule_error,
 )
 from skwfm._solvers import (
-    TINY_ROWS,
     Solver,
     auto_batch_size,
     chunk_rows,
@@ -114,8 +113,8 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
     if solver.full_batch:
         X, values, weights = merge_rows(X.astype(np.float64), values, weights)
     target = problem.loss.encode(values, weights, center=params.fit_intercept)
-    is_tiny = solver.sweeps and X.shape[0] <= TINY_ROWS
-    wide = solver.full_batch or is_tiny or not target.fits_float32
+    is_wide = solver.sweeps and needs_float64(X)
+    wide = solver.full_batch or is_wide or not target.fits_float32
     dtype = np.dtype(np.float64) if wide else problem.dtype
     if (weights == 1).all():
         weights = None

@@ -491,11 +491,24 @@ def test_draws_that_do_not_fit_into_memory():
 
 
 def test_numbers_that_overflow_stop_the_chain():
-    X, y, _ = make_rows(1200)
-    X = X * np.float32(1e30)
+    X, y, _ = make_rows(300)
+    X = X.astype(np.float64) * 1e160
     with pytest.warns(ConvergenceWarning, match="not finite"):
         model = WeightedFMRegressor(2, **QUICK).fit(X, y)
     assert np.isfinite(model.factors_).all()
+
+
+@pytest.mark.parametrize("sizes", [[2, 2], [1, 1, 1, 1]])
+def test_blocks_that_hardly_differ_do_not_stop_a_chain(sizes):
+    """Of few labels with many rows: rounding outweighs what a block's prior says."""
+    X = np.array([[0, 1, 1, 0], [1, 1, 0, 1]] * 3000, np.float32)
+    y = np.array([1.0, 3.0] * 3000)
+    y += 0.3 * np.random.default_rng(0).normal(size=6000)
+    for seed in range(3):
+        params = {"max_iter": 60, "random_state": seed}
+        model = WeightedFMRegressor(solver="mcmc", fields=sizes, **params).fit(X, y)
+        assert model.n_iter_ == 60
+        np.testing.assert_allclose(model.predict(X[:2]), [1, 3], atol=0.05)
 
 
 def test_without_the_core_numpy_sweeps(monkeypatch):

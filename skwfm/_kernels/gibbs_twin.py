@@ -153,7 +153,10 @@ def _draw(
     vector = noise_precision * errors + precision * mean
     if not (np.isfinite(full).all() and np.isfinite(vector).all()):
         return None
-    factor = cho_factor(full)
+    try:
+        factor = cho_factor(full)
+    except np.linalg.LinAlgError:  # lost to rounding
+        return None
     drawn = cho_solve(factor, vector)
     if noise is not None:
         drawn += solve_triangular(factor[0], noise)

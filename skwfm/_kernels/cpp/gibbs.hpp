@@ -62,10 +62,13 @@ struct Normal {
     }
 
     // Factors the precision as R^T R and replaces the vector by the mean, plus R^-1 z for
-    // a draw; false where that is not finite.
-    bool draw(const Prior& prior, int64_t label) {
+    // a draw; false where that is not finite. G was summed with a relative error of
+    // `rounding`: directions that it hardly has get no precision below that.
+    bool draw(const Prior& prior, int64_t label, double rounding) {
+        for (int c = 0; c < dim; c++) block[c] = rounding * precision[c * width + c];
         for (int c = 0; c < dim; c++) {
             double* row = precision + c * width;
+            if (row[c] < block[c]) row[c] = block[c];
             if (!(row[c] > 0)) return false;
             inverse[c] = 1 / std::sqrt(row[c]);
             for (int d = c / LANES * LANES; d < width; d += LANES)
@@ -97,6 +100,9 @@ struct Normal {
             (Wide::load(out + d) - Wide::all(factor) * Wide::load(row + d)).store(out + d);
     }
 };
+
+template <class T>
+constexpr double ROUNDING = sizeof(T) == 4 ? 1e-6 : 1e-14;
 
 // The rows of a label, or of a bag. L lanes: the sums of a row are padded with zeros to a
 // multiple of L.
@@ -261,8 +267,12 @@ int64_t sweep_labels(const Csc<T>& columns, const Chain<T>& chain, const Prior& 
             rows.collect(j, block);
             rows.read(normal);
             normal.condition(prior, j, block);
-            if (!normal.draw(prior, j)) return j - first;
-            for (int d = 0; d < dim; d++) after[d] = T(normal.vector[d]);
+            bool good = normal.draw(prior, j, ROUNDING<T>);
+            for (int d = 0; d < dim; d++) {
+                after[d] = T(normal.vector[d]);
+                good &= finite(after[d]);
+            }
+            if (!good) return j - first;
             rows.correct(j, block, after);
             for (int d = 0; d < dim; d++) block[d] = after[d];
         }
@@ -320,7 +330,9 @@ int64_t sweep_bags(const Csc<T>& columns, const Chain<T>& chain, const Prior& pr
             }
         }
         normal.condition(prior, j, block);
-        if (!normal.draw(prior, j)) return j - first;
+        bool good = normal.draw(prior, j, ROUNDING<T>);
+        for (int d = 0; d < dim; d++) good &= finite(T(normal.vector[d]));
+        if (!good) return j - first;
         for (int d = 0; d < dim; d++) {
             const T after = T(normal.vector[d]);
             change[d] = double(after) - double(block[d]);
