@@ -33,6 +33,7 @@ FRAME = pd.DataFrame(
 X = RNG.normal(size=(N_ROWS, 4))
 Y = RNG.normal(size=N_ROWS)
 FM = {"n_factors": 2, "max_iter": 2, "random_state": 0}
+DRAWN = FM | {"solver": "mcmc", "max_iter": 4, "n_kept": 2}
 USED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -75,6 +76,8 @@ MODELS = {
     "ftrl": lambda: WeightedFMRegressor(**FM, solver="ftrl").fit(X, Y),
     "binary": lambda: WeightedFMClassifier(**FM).fit(X, classes(False, True)),
     "classes": lambda: WeightedFFMClassifier(**FM).fit(FRAME, classes("a", "b", "c")),
+    "draws": lambda: WeightedFMRegressor(**DRAWN).fit(FRAME[["user", "film"]], Y),
+    "draws of classes": lambda: WeightedFMClassifier(**DRAWN).fit(X, classes(0, 1)),
     "grown": grown,
     "transformer": transformer,
     "hashed": hashed,
@@ -120,5 +123,8 @@ def rows_for(model):
 def outputs(model, rows):
     if hasattr(model, "transform"):
         return [model.transform(rows).data]
-    methods = ("predict_proba",) if hasattr(model, "predict_proba") else ("predict",)
-    return [getattr(model, method)(rows) for method in methods]
+    if hasattr(model, "predict_proba"):
+        return [model.predict_proba(rows)]
+    if hasattr(model, "samples_"):
+        return list(model.predict(rows, return_std=True))
+    return [model.predict(rows)]
