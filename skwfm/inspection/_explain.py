@@ -108,7 +108,7 @@ def explain(
     ['Art', 'War', 'bob']
     >>> bool(np.isclose(table["contribution"].sum(), fm.predict(films[1:2])[0]))
     True
-    >>> fm = WeightedFMRegressor(solver="mcmc", max_iter=40, random_state=0)
+    >>> fm = WeightedFMRegressor(2, solver="mcmc", max_iter=40, random_state=0)
     >>> table = explain(fm.fit(films, [1.0, 3.0] * 20), films).to_frame(row=1)
     >>> table.columns[-2:].tolist(), bool((table["std"] > 0).all())
     (['contribution', 'std'], True)
