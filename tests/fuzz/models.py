@@ -100,7 +100,10 @@ def use(model):
         found = outputs(model, rows)
         if any(not np.isfinite(part).all() for part in found):
             raise AssertionError(f"{type(model).__name__} gives a NaN")
-        if hasattr(model, "partial_fit"):
+        if hasattr(model, "samples_"):
+            go_on = model.set_params(warm_start=True, max_iter=1)
+            go_on.fit(rows, target_for(model))
+        elif hasattr(model, "partial_fit"):
             model.partial_fit(rows, target_for(model))
     except USED as error:
         return f"{type(model).__name__} raises {type(error).__name__}: {error}"
