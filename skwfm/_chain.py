@@ -13,8 +13,11 @@ For row i with target t, label weights w and row weight c:
   standardised.
 
 With classes, t is a latent score: normal with variance 1, on the side of 0 that the
-class says (Albert and Chib, 1993). Least squares take the conditional means instead of
-draws, with given precisions and no noise: each step lowers the penalised loss.
+class says (Albert and Chib, 1993), or between the cut points of an ordered level, which
+are drawn too and take the place of the intercept.
+
+Least squares take the conditional means instead of draws, with given precisions and no
+noise: each step lowers the penalised loss.
 
 A sweep draws all of it once. What it leaves for the next are blocks and intercept, and
 the spread of labels, so that a chain goes on from these.
@@ -33,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln
 
+from skwfm._cut_points import draw_cuts
 from skwfm._kernels.gibbs import Conditional, Field, RowState, Sweeper
 
 __all__ = [
@@ -155,13 +159,18 @@ class Chain:
 
     def refresh(self) -> None:
         """Take sums and residuals anew."""
-        scores, sums = self.sweeper.scores(self.blocks)
-        residuals = self.target.values - scores
-        residuals -= residuals.dtype.type(self.intercept)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by the sweep
+            scores, sums = self.sweeper.scores(self.blocks)
+            residuals = self.target.values - scores
+            residuals -= residuals.dtype.type(self.intercept)
         self.rows = RowState(sums, residuals, self.target.scale)
 
     def sweep(self) -> bool:
         """Draw everything once; return whether all was finite."""
+        with np.errstate(over="ignore", invalid="ignore"):  # told by the result
+            return self._sweep()
+
+    def _sweep(self) -> bool:
         if self.n_sweeps and self.n_sweeps % REFRESH == 0:
             self.refresh()
         self.n_sweeps += 1
@@ -253,12 +262,15 @@ class NormalTarget:
         if self.weights is not None:
             self.total = float(self.weights.sum(dtype=np.float64))
             self.scale = np.sqrt(self.weights).astype(self.values.dtype)
+        weights = np.ones(sweeper.n_rows) if self.weights is None else self.weights
+        weights = weights.astype(np.float64)
         self.fields: list[tuple[int, Field, Array]] = []
         if len(chain.priors.spread):
             self.fields = [
-                (number, field, self._row_counts(field))
+                (number, field, counts)
                 for number, field in enumerate(sweeper.fields)
-                if field.is_single and _has_spread(field)
+                if field.is_single
+                and _has_spread(counts := sweeper.row_counts(field, weights))
             ]
         if self.fields:
             self.spread = np.ones(sweeper.n_columns)
@@ -268,14 +280,6 @@ class NormalTarget:
             if self.scale is None:
                 self.scale = np.ones_like(self.values)
         chain.rows = chain.rows._replace(scale=self.scale)
-
-    def _row_counts(self, field: Field) -> Array:
-        """Sum the weights of the rows of each label."""
-        if self.weights is None:
-            return np.diff(field.columns.indptr).astype(np.float64)
-        pattern = field.columns.matrix(len(self.values), np.float32).astype(bool)
-        counts: Array = pattern.T.astype(np.float64) @ self.weights.astype(np.float64)
-        return counts
 
     def draw(self, chain: Chain) -> bool:
         """Draw the noise, given the residuals."""
@@ -311,10 +315,9 @@ class NormalTarget:
         return chain.draw_prior()
 
 
-def _has_spread(field: Field) -> bool:
-    counts = np.diff(field.columns.indptr)
+def _has_spread(counts: Array) -> bool:
     n_labels = int((counts > 0).sum())
-    return n_labels > 1 and counts.sum() >= SPREAD_ROWS * n_labels
+    return n_labels > 1 and bool(counts.sum() >= SPREAD_ROWS * n_labels)
 
 
 def _draw_freedom(chain: Chain, spread: Array) -> float:
@@ -337,9 +340,12 @@ class LatentTarget:
     cuts : array of shape (n_classes + 1,)
         Where the stretches meet, the outer ones infinite.
     weights : array of shape (n_rows,), optional
-        Exponents of the rows in the likelihood.
+        Exponents of the rows in the likelihood: exact where they are 1, else by the
+        first two moments of the latent score.
     dtype : dtype
         Of the latent scores.
+    draws_cuts : bool
+        Whether the cut points are drawn, or stay.
     """
 
     draws = True
@@ -348,9 +354,16 @@ class LatentTarget:
     freedom: dict[int, float] = {}  # noqa: RUF012
 
     def __init__(
-        self, codes: Array, cuts: Array, weights: Array | None, dtype: Any
+        self,
+        codes: Array,
+        cuts: Array,
+        weights: Array | None,
+        dtype: Any,
+        *,
+        draws_cuts: bool = False,
     ) -> None:
-        self.codes, self.cuts = codes, cuts
+        self.codes, self.cuts, self.weights = codes, cuts, weights
+        self.draws_cuts = draws_cuts
         self.scale = None if weights is None else np.sqrt(weights).astype(dtype)
         self.values = np.zeros(len(codes), dtype)
 
@@ -358,10 +371,15 @@ class LatentTarget:
         """Nothing has to be found out."""
 
     def draw(self, chain: Chain) -> bool:
-        """Draw the latent scores."""
+        """Draw the cut points, if they are, and the latent scores."""
         residuals = chain.rows.residuals
+        if not np.isfinite(residuals).all():
+            return False
+        if self.draws_cuts:
+            rows = self.values - residuals, self.codes, self.weights
+            self.cuts = draw_cuts(self.cuts, *rows, chain.rng)
         chain.sweeper.draw_latent(
-            self.values, residuals, self.codes, self.cuts, chain.key()
+            self.values, chain.rows, self.codes, self.cuts, chain.key()
         )
         return bool(np.isfinite(residuals).all())
 

@@ -26,10 +26,12 @@ class WeightedFMRegressor(WeightedRegressor):
     ----------
     n_factors : int, default=8
         Length k of the factor vectors.
-    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+    loss : str, default="squared_error"
         ``"huber"`` counts errors beyond 1.35 robust standard deviations linearly
         only, so that outliers do little harm; ``"poisson"`` is for counts >= 0 and
-        predicts ``exp`` of the score above.
+        predicts ``exp`` of the score above. ``"ordinal"`` is for up to 100 levels,
+        such as stars: each is a stretch of the score plus normal noise, whose ends
+        ``"mcmc"`` draws too, and the prediction is the expected level.
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as
@@ -122,8 +124,9 @@ class WeightedFMRegressor(WeightedRegressor):
         fitted on a device that is not there predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
-        same to the bit for any number; training is reproducible with 1 only, since
-        threads share the table (each has copies of the labels that most rows have).
+        same to the bit for any number, as is training by ``"als"`` and ``"mcmc"``;
+        otherwise it is reproducible with 1 only, since threads share the table (each
+        has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0
@@ -169,6 +172,8 @@ class WeightedFMRegressor(WeightedRegressor):
         ``linear`` of shape (n_kept, n_columns), ``intercept`` and ``noise`` of shape
         (n_kept,). `factors_` is their mean once they are turned to lie on each other,
         `coef_` and `intercept_` are means.
+    levels_ : array of shape (n_levels,)
+        Values of the target with ``loss="ordinal"``.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : array of str
@@ -321,8 +326,9 @@ class WeightedFMClassifier(WeightedClassifier):
         fitted on a device that is not there predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
-        same to the bit for any number; training is reproducible with 1 only, since
-        threads share the table (each has copies of the labels that most rows have).
+        same to the bit for any number, as is training by ``"als"`` and ``"mcmc"``;
+        otherwise it is reproducible with 1 only, since threads share the table (each
+        has copies of the labels that most rows have).
     random_state : int, RandomState or None, default=None
         Decides the start, the order of the rows and the rows held out.
     verbose : int, default=0
@@ -430,10 +436,11 @@ class WeightedFFMRegressor(WeightedRegressor):
     ----------
     n_factors : int, default=8
         Length k of the factor vectors (one per label and field).
-    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+    loss : str, default="squared_error"
         ``"huber"`` counts errors beyond 1.35 robust standard deviations linearly
         only, so that outliers do little harm; ``"poisson"`` is for counts >= 0 and
-        predicts ``exp`` of the score above.
+        predicts ``exp`` of the score above. ``"ordinal"`` needs a model that is not
+        field-aware.
     fields : "auto", array-like of int or FieldMap, default="auto"
         Field id of each column, or number of columns of each field. ``"auto"`` takes
         the map of a FieldCSR, each column of a dense array or all-numeric DataFrame as

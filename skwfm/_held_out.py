@@ -9,11 +9,11 @@ import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
 from skwfm import _validation as val
+from skwfm._draws import SweepRows
 from skwfm._losses import Target
 from skwfm._net import BagDataset
 from skwfm._online import OnlineRows
 from skwfm._solvers import Solver
-from skwfm._sweeps import SweepRows
 
 __all__ = ["held_out"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from skwfm import _size_validation as val
 
-__all__ = ["memory_limit", "room_for"]
+__all__ = ["NoRoomError", "memory_limit", "room_for"]
 
 # Where Linux says what a container may have; {} is the place of this process.
 CONTAINER_FILES = (
@@ -25,6 +25,10 @@ CONTAINER_FILES = (
     "/sys/fs/cgroup/memory{}/memory.limit_in_bytes",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
+
+
+class NoRoomError(MemoryError):
+    """Want of memory for something that the message names already."""
 
 
 def memory_limit() -> int | None:
@@ -106,6 +110,8 @@ def room_for(
         raise MemoryError(val.no_room_error(*sizes, limit, most))
     try:
         yield
+    except NoRoomError:
+        raise
     except (MemoryError, RuntimeError) as error:
         if not _ran_out(error):
             raise

@@ -75,4 +75,6 @@ def samples_error(n_kept: int, per_draw: int, limit: int | None) -> str:
 
 
 def _size(n_bytes: int) -> str:
+    if n_bytes < 2**20:
+        return f"{-(-n_bytes // 2**10)} KiB"
     return f"{n_bytes / 2**30:,.3g} GiB" if n_bytes >= 2**30 else f"{n_bytes >> 20} MiB"

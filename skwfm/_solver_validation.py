@@ -23,6 +23,7 @@ __all__ = [
     "dropout_error",
     "no_optimizer_error",
     "optimizer_error",
+    "own_solver",
     "schedule_error",
     "solver_params_error",
     "unfit_optimizer_error",
@@ -97,6 +98,18 @@ def dropout_error(dropout: float, solver: str) -> str:
     )
 
 
+def own_solver(solver: Any, loss: str) -> Any:
+    """Return the solver of a loss that only one has; others raise."""
+    if loss != "ordinal" or solver == "mcmc":
+        return solver
+    if solver == "auto":
+        return "mcmc"
+    raise ValueError(
+        f"loss='ordinal' is for solver='mcmc', which draws its cut points, not for "
+        f"solver={shorten(solver)}. Set solver to 'mcmc' or 'auto'."
+    )
+
+
 def schedule_error(schedule: str, solver: str) -> str:
     """Word the error for a schedule in a solver that searches for its step."""
     return (
@@ -112,10 +125,15 @@ def check_swept(solver: str, interactions: str, loss: str, n_classes: int) -> No
         what = "a field-aware model"
         way_out = "Take WeightedFMRegressor or WeightedFMClassifier."
     elif n_classes > 2:
-        what = f"{n_classes} classes"
-        way_out = "Wrap it in sklearn.multiclass.OneVsRestClassifier."
+        raise ValueError(
+            f"Only binary classification is supported. y has {n_classes} classes, which"
+            f" solver={solver!r} cannot draw: wrap the classifier in"
+            " sklearn.multiclass.OneVsRestClassifier."
+        )
     elif solver == "als" and n_classes:
         what, way_out = "classes", "Choose 'mcmc', or another solver."
+    elif loss == "ordinal" and solver == "mcmc":
+        return
     elif loss not in ("squared", "logistic"):
         what, way_out = (
             f"loss={loss!r}",

@@ -30,6 +30,7 @@ from skwfm._kernels.compiled import Options
 __all__ = [
     "ONLINE",
     "SOLVERS",
+    "TINY_ROWS",
     "Solver",
     "auto_batch_size",
     "choose_solver",

@@ -133,7 +133,7 @@ class Stream:
         seen = Seen.of_fit(*standard, weight, X.shape[0], _mean_square(X))
         start = np.zeros(self.loss.n_outputs) if bias is None else bias
         counts = _as_int32(np.bincount(X.indices, minlength=len(factors)))
-        if not compiled.available():
+        if not compiled.available() or self.loss.name not in compiled.LOSSES:
             own = (start * seen.scale).astype(factors.dtype)
             length = factors.shape[1]
             how = self.loss.name, self.step

@@ -21,6 +21,7 @@ __all__ = [
     "check_solver_state",
     "check_stream_class_weight",
     "check_stream_classes",
+    "check_stream_loss",
     "check_stream_solver",
     "warn_stream_stopped",
 ]
@@ -33,6 +34,15 @@ def check_stream_solver(solver: Any, online: list[str]) -> None:
         raise ValueError(
             f"solver={solver!r} looks at all rows or at batches, but partial_fit takes "
             f"a step per row. Set solver to 'auto' or one of {expected}."
+        )
+
+
+def check_stream_loss(loss: str) -> None:
+    """Raise when partial_fit has no steps for a loss."""
+    if loss == "ordinal":
+        raise ValueError(
+            "loss='ordinal' is for solver='mcmc', which looks at all rows, but "
+            "partial_fit takes a step per row. Set loss to 'squared_error'."
         )
 
 

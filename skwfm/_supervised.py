@@ -16,7 +16,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from skwfm import _stream_validation as stream_val
 from skwfm import _validation as val
 from skwfm._base import BaseWeightedFM
-from skwfm._losses import Huber, Logistic, Loss, Poisson, Softmax, Squared
+from skwfm._losses import (
+    Huber,
+    Logistic,
+    Loss,
+    Ordinal,
+    Poisson,
+    Softmax,
+    Squared,
+)
 from skwfm._samples import Samples, Score
 
 __all__ = ["WeightedClassifier", "WeightedRegressor"]
@@ -32,6 +40,8 @@ LOSSES: dict[str, type[Loss]] = {
     "huber": Huber,
     "poisson": Poisson,
 }
+# Beside them, with levels that are learned.
+ORDINAL = "ordinal"
 
 
 class WeightedRegressor(RegressorMixin, BaseWeightedFM):
@@ -39,7 +49,7 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseWeightedFM._parameter_constraints,
-        "loss": [StrOptions(set(LOSSES))],
+        "loss": [StrOptions({*LOSSES, ORDINAL})],
     }
 
     def __init__(
@@ -112,10 +122,21 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         self.loss = loss
 
     def _learn_target(self, y: Array, classes: Array | None) -> tuple[Loss, Array]:
-        return LOSSES[self.loss](), self._check_target(y)
+        goes_on = hasattr(self, "factors_") and hasattr(self, "levels_")
+        if self.loss != ORDINAL or not goes_on:
+            self.__dict__.pop("levels_", None)
+        if self.loss != ORDINAL:
+            return LOSSES[self.loss](), self._check_target(y)
+        if not goes_on:
+            self.levels_ = val.check_levels(val.check_real_target(y))
+        return Ordinal(self.levels_), self._check_target(y)
 
     def _check_target(self, y: Any) -> Array:
         values = val.check_real_target(y)
+        if self.loss == ORDINAL:
+            val.check_known_classes(values, self.levels_, "y")
+            codes: Array = np.searchsorted(self.levels_, values)
+            return codes
         return val.check_counts(values) if self.loss == "poisson" else values
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -173,6 +194,7 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         >>> fm.predict([[1.0, 1.0], [1.0, -1.0]]).round()
         array([60., 40.])
         """
+        stream_val.check_stream_loss(self.loss)
         return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -223,7 +245,8 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
 
 def _mean(samples: Samples, score: Score, rows: Any) -> tuple[Array]:
     """Return the mean prediction of some rows."""
-    return (samples.mean(score),)
+    has_levels = samples.levels is not None
+    return (samples.expected_level(score) if has_levels else samples.mean(score),)
 
 
 def _log_odds(samples: Samples, score: Score, rows: Any) -> tuple[Array]:
@@ -424,6 +447,12 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         fitted = self.classes_ if hasattr(self, "factors_") else None
         classes = stream_val.check_stream_classes(classes, fitted)
         return self._partial_fit(X, y, sample_weight, classes)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that a sampler takes two classes only."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.solver != "mcmc"
+        return tags
 
     def decision_function(self, X: Any) -> Array:
         """Score the rows, before the logistic function or softmax.

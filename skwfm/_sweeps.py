@@ -4,15 +4,11 @@ skorch keeps its part: epochs, history, callbacks, stopping. A batch is all rows
 ``"mcmc"`` a sweep is a draw, and some of those after the burn-in are kept; the rows to
 validate on are predicted by the mean of all draws so far. With ``"als"`` a sweep lowers
 the penalised loss.
-
-Columns are swept in the order of their fields; everything that leaves this module has
-them in their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,255 +17,25 @@ import torch
 from scipy.special import ndtr
 from skorch.callbacks import Callback
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from skwfm._chain import (
     Chain,
-    LatentTarget,
     LeastSquares,
-    NormalTarget,
-    Priors,
-    groups_of,
 )
-from skwfm._kernels.gibbs import Sweeper
+from skwfm._draws import Order, SampleStore, SweepRows, chain_of, unit_of_scores
 from skwfm._loop import Keeper, LoopNet
 from skwfm._losses import Target
-from skwfm._memory import memory_limit
-from skwfm._model import Layout, as_tensor
-from skwfm._samples import LOGIT, TINY, Samples, mean_factors
-from skwfm._size_validation import samples_error
-from skwfm._solver_validation import burn_in_error, warn_sweep_failed
+from skwfm._model import Layout
+from skwfm._samples import TINY, Samples, mean_factors
+from skwfm._solver_validation import warn_sweep_failed
 from skwfm.nn._fm import FactorModule
 
-__all__ = [
-    "START_SCALE",
-    "SampleStore",
-    "SweepNet",
-    "SweepRows",
-    "burn_in",
-    "is_small",
-    "sweep_net",
-]
+__all__ = ["SweepNet", "sweep_net"]
 
 Array = npt.NDArray[Any]
 
 # More fields than these have no curves of their own in the history.
 MOST_CURVES = 32
-# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps.
-START_SCALE = 10.0
-# What the sweeps of NumPy do in a minute or so.
-TWIN_ENTRIES, TWIN_COLUMNS = 200_000, 2000
-
-
-class SweepRows(Dataset[Any]):
-    """All rows of a matrix, with their targets and weights.
-
-    Parameters
-    ----------
-    X : CSR matrix of shape (n_samples, n_features)
-        Canonical.
-    target : Target
-        As coded by the loss.
-    weights : array of shape (n_samples,) or None
-        Positive, as given.
-    """
-
-    def __init__(self, X: Any, target: Target, weights: Array | None) -> None:
-        self.X, self.coded, self.weights = X, target, weights
-        values = target.values
-        self.target = values.astype(X.dtype) if values.dtype.kind == "f" else values
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return int(self.X.shape[0])
-
-    def part(self, rows: npt.NDArray[np.int64]) -> SweepRows:
-        """Return some of the rows."""
-        rows = np.sort(rows)
-        weights = None if self.weights is None else self.weights[rows]
-        target = self.coded._replace(values=self.coded.values[rows])
-        return SweepRows(self.X[rows], target, weights)
-
-    def row_weights(self) -> Tensor:
-        """Return the weights of the rows, scaled to mean 1."""
-        if self.weights is None:
-            return torch.ones(len(self), dtype=as_tensor(self.X.data[:0]).dtype)
-        return as_tensor((self.weights / self.weights.mean()).astype(self.X.dtype))
-
-
-@dataclass
-class Order:
-    """The columns in the order of their fields."""
-
-    columns: npt.NDArray[np.int64] | None
-    """None: they stand in it already."""
-    starts: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, layout: Layout) -> Order:
-        """Return the order of the columns of a model."""
-        fields = layout.fields
-        columns = None
-        if (fields[1:] < fields[:-1]).any():
-            columns = np.argsort(fields, kind="stable")
-            fields = fields[columns]
-        return cls(columns, np.searchsorted(fields, np.arange(layout.n_fields + 1)))
-
-    def sorted(self, array: Array) -> Array:
-        """Return rows of columns in this order, as a copy."""
-        return array.copy() if self.columns is None else array[self.columns]
-
-    def write(self, array: Array, out: Array) -> None:
-        """Write rows in this order to where the columns have their own."""
-        out[slice(None) if self.columns is None else self.columns] = array
-
-
-def chain_of(
-    params: Any, rows: SweepRows, layout: Layout, start: Any, rng: Any, n_threads: int
-) -> tuple[Chain, Order]:
-    """Return the chain of an estimator at its start.
-
-    Parameters
-    ----------
-    params : estimator
-        Read only.
-    rows : SweepRows
-        To learn from.
-    layout : Layout
-        Of an FM.
-    start : tuple of arrays
-        Factors (n_columns, k), linear coefficients or None, and bias or None, in coded
-        units.
-    rng : RandomState
-        Decides the draws.
-    n_threads : int
-        They do not change a bit.
-    """
-    order = Order.of(layout)
-    X = rows.X if order.columns is None else rows.X[:, order.columns]
-    X.sort_indices()
-    factors, linear, bias = start
-    # Fields of one column each have no pairs inside.
-    inside = layout.intra_field and layout.n_fields < len(layout.fields)
-    sweeper = Sweeper(
-        X,
-        order.starts,
-        layout.n_factors,
-        fit_linear=linear is not None,
-        pairs_inside=inside,
-        n_threads=n_threads,
-    )
-    blocks = factors if linear is None else np.concatenate([factors, linear], axis=1)
-    blocks = np.ascontiguousarray(order.sorted(blocks))
-    intercept = 0.0 if bias is None else float(bias[0])
-    target: Any
-    weights = None if rows.weights is None else rows.weights.astype(X.dtype)
-    if params.solver == "als":
-        penalties = [params.l2_factors] * layout.n_factors
-        penalties += [params.l2_linear] * (linear is not None)
-        target = LeastSquares(rows.target, weights, np.array(penalties, np.float64))
-    elif not hasattr(params, "classes_"):
-        target = NormalTarget(rows.target, weights)
-    else:
-        cuts = np.array([-np.inf, 0.0, np.inf])
-        codes = rows.target.astype(np.int32)
-        target = LatentTarget(codes, cuts, weights, X.dtype)
-        # From the units of log-odds.
-        blocks[:, : layout.n_factors] /= np.sqrt(LOGIT)
-        blocks[:, layout.n_factors :] /= LOGIT
-        intercept /= LOGIT
-    groups = groups_of(sweeper.counts, order.starts)
-    chain = Chain(
-        sweeper,
-        target,
-        blocks,
-        intercept,
-        groups,
-        Priors(),
-        np.random.default_rng(rng.randint(2**31)),
-        fit_intercept=bias is not None,
-    )
-    return chain, order
-
-
-class SampleStore:
-    """Kept draws, in the units of y and in the order of the columns.
-
-    Parameters
-    ----------
-    n_kept : int
-        How many draws to keep at most.
-    first, last : int
-        Sweeps, from 1, between which they are spread.
-    target : Target
-        What turns scores into the units of y.
-    chain : Chain
-        Where they come from.
-    order : Order
-        Of its columns.
-
-    Raises
-    ------
-    MemoryError
-        If they cannot fit.
-    """
-
-    def __init__(
-        self,
-        n_kept: int,
-        first: int,
-        last: int,
-        target: Target,
-        chain: Chain,
-        order: Order,
-    ) -> None:
-        n_kept = min(n_kept, last - first + 1)
-        self.wanted = set(np.linspace(first, last, n_kept).round().astype(int).tolist())
-        self.target, self.chain, self.order = target, chain, order
-        n_columns, dim = chain.blocks.shape
-        self.k, dtype = chain.sweeper.n_factors, chain.blocks.dtype
-        has_spread = chain.target.spread is not None
-        per_draw = n_columns * (self.k + 1 + has_spread) * dtype.itemsize
-        limit = memory_limit()
-        if limit is not None and n_kept * per_draw > limit:
-            raise MemoryError(samples_error(n_kept, per_draw, limit))
-        try:
-            self.factors = np.empty((n_kept, n_columns, self.k), dtype)
-            self.linear = np.zeros((n_kept, n_columns), dtype)
-            self.spread = np.empty((n_kept, n_columns), dtype) if has_spread else None
-        except MemoryError as error:
-            raise MemoryError(samples_error(n_kept, per_draw, limit)) from error
-        self.scalars: list[tuple[float, float]] = []
-
-    def offer(self, sweep: int) -> None:
-        """Keep the draw of a sweep, if it is one of those wanted."""
-        if sweep in self.wanted:
-            self.keep()
-
-    def keep(self) -> None:
-        """Keep the present draw."""
-        at, chain, scale = len(self.scalars), self.chain, self.target.scale
-        if at == len(self.factors):
-            return
-        factors, linear = chain.blocks[:, : self.k], chain.blocks[:, self.k :]
-        unit = LOGIT if isinstance(chain.target, LatentTarget) else scale
-        dtype = chain.blocks.dtype.type
-        self.order.write(factors * dtype(np.sqrt(unit)), self.factors[at])
-        if linear.shape[1]:
-            self.order.write(linear[:, 0] * dtype(unit), self.linear[at])
-        if self.spread is not None:
-            self.order.write(-np.log(chain.target.spread), self.spread[at])
-        noise = unit / np.sqrt(chain.target.noise_precision)
-        self.scalars.append((chain.intercept * unit + self.target.shift, noise))
-
-    def samples(self) -> Samples:
-        """Return the draws kept; the present one if there are none."""
-        if not self.scalars:
-            self.keep()
-        n = len(self.scalars)
-        intercept, noise = np.array(self.scalars, np.float64).T.copy()
-        spread = None if self.spread is None else self.spread[:n]
-        return Samples(self.factors[:n], self.linear[:n], intercept, noise, spread)
 
 
 class SweepNet(LoopNet):
@@ -337,6 +103,8 @@ class SweepNet(LoopNet):
         if self.optimizer_ is not None:
             self.optimizer_.step()  # nothing to do, but torch's schedulers ask for it
         self._show()
+        if self.store is not None and self.store.levels is not None:
+            self.criterion_.cuts = torch.from_numpy(chain.target.cuts[1:-1])
         scores = self._units(chain.target.values - chain.rows.residuals)
         y_pred = torch.from_numpy(scores[:, None])
         loss = torch.tensor(np.nan)
@@ -349,13 +117,12 @@ class SweepNet(LoopNet):
 
     def _units(self, scores: Array) -> Array:
         """Return scores of the chain in those of the loss."""
-        is_latent = isinstance(self.chain.target, LatentTarget)
-        return scores * scores.dtype.type(LOGIT) if is_latent else scores
+        return np.asarray(scores * scores.dtype.type(unit_of_scores(self.chain)))
 
     def _show(self) -> None:
         """Write the present draw to the module."""
         chain, k = self.chain, self.chain.sweeper.n_factors
-        unit = LOGIT if isinstance(chain.target, LatentTarget) else 1.0
+        unit = unit_of_scores(chain)
         state = {key: part.numpy() for key, part in self.module_.state_dict().items()}
         factors = chain.blocks[:, :k] * chain.blocks.dtype.type(np.sqrt(unit))
         self.order.write(factors, state["bag.emb.weight"])
@@ -406,10 +173,10 @@ class SweepNet(LoopNet):
         if chain.n_sweeps == self.n_burn_in + 1:
             self.totals_, self.n_totals_ = 0.0, 0
         self.n_totals_ += 1
-        is_latent = isinstance(chain.target, LatentTarget)
-        self.totals_ = self.totals_ + (ndtr(scores) if is_latent else scores)
+        has_classes = unit_of_scores(chain) != 1.0
+        self.totals_ = self.totals_ + (ndtr(scores) if has_classes else scores)
         mean = self.totals_ / self.n_totals_
-        if is_latent:
+        if has_classes:
             mean = np.log(np.maximum(mean, TINY) / np.maximum(1 - mean, TINY))
         return torch.from_numpy(mean.astype(x.X.dtype)[:, None])
 
@@ -481,27 +248,15 @@ class SweepKeeper(Keeper):
             self._take(net)
 
 
-def is_small(X: Any) -> bool:
-    """Tell whether NumPy can do the sweeps, in a minute or so."""
-    return bool(X.nnz <= TWIN_ENTRIES and X.shape[1] <= TWIN_COLUMNS)
-
-
-def burn_in(params: Any, max_iter: int, *, goes_on: bool) -> int:
-    """Return the sweeps whose draws do not count; a chain that goes on needs none."""
-    if params.n_burn_in == "auto":
-        return 0 if goes_on and hasattr(params, "samples_") else max_iter // 10
-    if params.solver == "mcmc" and params.n_burn_in >= max_iter:
-        raise ValueError(burn_in_error(params.n_burn_in, max_iter))
-    return int(params.n_burn_in)
-
-
 def sweep_net(
     params: Any,
+    solver: str,
     layout: Layout,
     start: FactorModule,
     rows: SweepRows,
     target: Target,
     *,
+    criterion: Any,
     n_burn_in: int,
     rule: dict[str, Any],
     max_epochs: int,
@@ -515,6 +270,8 @@ def sweep_net(
     ----------
     params : estimator
         Read only.
+    solver : str
+        "mcmc" or "als".
     layout : Layout
         Of an FM.
     start : FactorModule
@@ -523,6 +280,8 @@ def sweep_net(
         To learn from.
     target : Target
         Coded.
+    criterion : Loss
+        Says what the target is.
     n_burn_in : int
         Sweeps before draws count.
     rule : dict
@@ -533,20 +292,22 @@ def sweep_net(
     state = {key: part.numpy() for key, part in start.state_dict().items()}
     arrays = state["bag.emb.weight"], state.get("linear"), state.get("bias")
     chain, order = chain_of(
-        params, rows, layout, arrays, random_state, params._n_threads()
+        params, solver, criterion, rows, layout, arrays, random_state
     )
     draws, store = chain.target.draws, None
     if draws:
         span = n_burn_in + 1, max_epochs
-        store = SampleStore(params.n_kept, *span, target, chain, order)
+        levels = getattr(criterion, "levels", None)
+        store = SampleStore(params.n_kept, *span, target, chain, order, levels)
     stopping = sweep_callbacks(draws=draws, n_burn_in=n_burn_in, **rule)
     return SweepNet(
         start,
+        criterion,
         chain=chain,
         order=order,
         store=store,
         n_burn_in=n_burn_in,
-        field_names=params.field_names_,
+        field_names=params.field_names_ if len(order.starts) > 2 else ("columns",),
         has_guests=bool(params.callbacks),
         lr=0.0,
         batch_size=-1,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from skwfm import _validation as val
 from skwfm._bags import merge_rows
 from skwfm._device import resolve_device
+from skwfm._draws import START_SCALE, SweepRows, burn_in, is_small
 from skwfm._dropout import FactorDropout
 from skwfm._held_out import held_out
 from skwfm._kernels import compiled
@@ -28,8 +29,14 @@ from skwfm._online import OnlineNet, OnlineRows, online_callbacks
 from skwfm._optimizers import resolve_solver
 from skwfm._samples import Samples
 from skwfm._size_validation import check_vector_length
-from skwfm._solver_validation import check_swept, dropout_error, schedule_error
+from skwfm._solver_validation import (
+    check_swept,
+    dropout_error,
+    own_solver,
+    schedule_error,
+)
 from skwfm._solvers import (
+    TINY_ROWS,
     Solver,
     auto_batch_size,
     chunk_rows,
@@ -38,7 +45,7 @@ from skwfm._solvers import (
 )
 from skwfm._state import Known, Seen, SolverState, usable_mean_square
 from skwfm._stream import Stream
-from skwfm._sweeps import START_SCALE, SweepRows, burn_in, is_small, sweep_net
+from skwfm._sweeps import sweep_net
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["Fitted", "Problem", "fitted_so_far", "room_for_table", "train"]
@@ -107,7 +114,8 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
     if solver.full_batch:
         X, values, weights = merge_rows(X.astype(np.float64), values, weights)
     target = problem.loss.encode(values, weights, center=params.fit_intercept)
-    wide = solver.full_batch or not target.fits_float32
+    is_tiny = solver.sweeps and X.shape[0] <= TINY_ROWS
+    wide = solver.full_batch or is_tiny or not target.fits_float32
     dtype = np.dtype(np.float64) if wide else problem.dtype
     if (weights == 1).all():
         weights = None
@@ -161,7 +169,7 @@ def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:
     has_core = compiled.available()
     in_core = on_cpu and has_core and not params.dropout
     solver = resolve_solver(
-        params.solver,
+        own_solver(params.solver, problem.loss.name),
         params.solver_params,
         n_rows=n_rows,
         n_parameters=n_columns * layout.values_per_label * n_outputs,
@@ -177,7 +185,8 @@ def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:
             raise ValueError(val.core_error(solver.name))
     elif solver.optimizer is None and not in_core:
         raise ValueError(val.core_error(solver.name))
-    wanted = solver.online or (params.solver == "auto" and not solver.full_batch)
+    wanted = solver.online or solver.sweeps
+    wanted = wanted or (params.solver == "auto" and not solver.full_batch)
     if wanted and on_cpu and not has_core:
         val.warn_no_core()
     return solver, solver.online and in_core
@@ -396,14 +405,16 @@ def _train_sweeps(
     seed = int(rng.randint(2**31))
     start = _start(params, problem, target, seed, START_SCALE)
     max_iter = _max_iter(params, solver)
+    goes_on = problem.known is not None
     net = sweep_net(
         params,
+        solver.name,
         problem.layout,
         start,
         train,
         target,
         criterion=problem.loss,
-        n_burn_in=burn_in(params, max_iter, goes_on=problem.known is not None),
+        n_burn_in=burn_in(params, solver.name, max_iter, goes_on=goes_on),
         rule=_rule(params, valid),
         **_loop(params, solver, valid, rng, list(problem.watchers)),
     )

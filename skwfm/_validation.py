@@ -49,6 +49,9 @@ _FIELDS_ADVICE = (
 # Sums of weights, and of weights times targets, stay far from the largest float64.
 _LARGEST_TOTAL = 1e300
 
+# An ordered target has no more levels: each is a parameter.
+MAX_LEVELS = 100
+
 # A cell may hold ten thousand labels: the message shows so many characters of it.
 _CELL_WIDTH = 200
 
@@ -333,6 +336,17 @@ def check_counts(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return y
 
 
+def check_levels(y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the levels of an ordered target, sorted."""
+    levels = np.unique(y)
+    if not 2 <= len(levels) <= MAX_LEVELS:
+        raise ValueError(
+            f"y has {len(levels)} different values, expected 2 to {MAX_LEVELS} levels "
+            "with loss='ordinal'. For other numbers take loss='squared_error'."
+        )
+    return levels.astype(np.float64)
+
+
 def check_label_kinds(y: npt.NDArray[Any]) -> None:
     """Raise when some labels are text and others are not: they have no order."""
     if y.dtype != object:
@@ -446,7 +460,7 @@ def core_error(solver: str) -> str:
 def warn_no_core() -> None:
     """Say what an installation without the compiled core lacks."""
     warn_user(
-        "skwfm was installed without its compiled core: torch trains and predicts,"
+        "skwfm was installed without its compiled core: torch and NumPy do its work,"
         " several times slower. Install it where a C++ compiler is found.",
         RuntimeWarning,
     )

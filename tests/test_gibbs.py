@@ -1,10 +1,14 @@
 """Sweeps over labels: the compiled steps against their twin and against brute force."""
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.special import ndtri
+from scipy.stats import kstest, truncnorm
 
+from skwfm._bags import to_flat
 from skwfm._kernels import compiled, gibbs, gibbs_twin
 from skwfm._kernels.gibbs import Conditional, RowState, Sweeper
 from skwfm._kernels.reference import fm_score
@@ -38,8 +42,10 @@ def make_rows(dtype=np.float64, seed=0):
         shape=(N_ROWS, 12),
     )
     number = sp.csr_array(rng.normal(size=(N_ROWS, 1)))
-    few = sp.random_array((5, 7), density=0.5, rng=rng, format="csr")
-    many = sp.random_array((N_ROWS, 11), density=0.3, rng=rng, format="csr")
+    few = sp.csr_array(sp.random(5, 7, density=0.5, random_state=7, format="csr"))
+    many = sp.csr_array(
+        sp.random(N_ROWS, 11, density=0.3, random_state=7, format="csr")
+    )
     blocks = [one, number, few[rng.integers(0, 5, N_ROWS)], many]
     return sp.hstack(blocks).tocsr().astype(dtype)
 
@@ -66,22 +72,20 @@ class Case:
             noise_precision=1.7,
         )
 
+        self.dense = self.X.toarray()
+
     def score(self, blocks):
-        """Score by the plain formula."""
-        fields = np.repeat(np.arange(4), np.diff(STARTS))
-        flat = [(self.X[[i], :].indices, self.X[[i], :].data) for i in range(N_ROWS)]
-        indices, weights, offsets = [], [], [0]
-        for labels, values in flat:
-            for f in range(4):
-                own = fields[labels] == f
-                indices.extend(labels[own])
-                weights.extend(values[own])
-                offsets.append(len(indices))
-        linear = blocks[:, self.k] if blocks.shape[1] > self.k else np.zeros(31)
-        return fm_score(
-            0.0, linear, blocks[:, : self.k], indices, offsets, weights, 4,
-            intra_field=self.inside,
-        )  # fmt: skip
+        """Score by ``sum_j w_j a_j + sum_{f<g} <S_f, S_g>``, and the pairs inside."""
+        vectors, scores = blocks[:, : self.k], np.zeros(N_ROWS)
+        if blocks.shape[1] > self.k:
+            scores += self.dense @ blocks[:, self.k]
+        bags = [self.dense[:, a:b] @ vectors[a:b] for a, b in pairwise(STARTS)]
+        for one, two in combinations(bags, 2):
+            scores += (one * two).sum(axis=1)
+        if self.inside:
+            squares = self.dense**2 @ (vectors**2).sum(axis=1)
+            scores += (sum((bag**2).sum(axis=1) for bag in bags) - squares) / 2
+        return scores
 
 
 @both
@@ -90,12 +94,17 @@ class Case:
 def test_scores_are_those_of_the_formula(steps, linear, inside):
     case = Case(3, linear=linear, inside=inside)
     scores, sums = case.sweeper.scores(case.blocks)
-    expected = case.score(case.blocks)
-    np.testing.assert_allclose(scores, expected, atol=1e-10)
+    bags = to_flat(case.X, np.repeat(np.arange(4, dtype=np.int32), np.diff(STARTS)), 4)
+    a = case.blocks[:, 3] if linear else np.zeros(31)
+    flat = bags.indices, bags.offsets, bags.weights, 4
+    expected = fm_score(0.0, a, case.blocks[:, :3], *flat, intra_field=inside)
+    for found in (
+        scores,
+        case.score(case.blocks),
+        case.sweeper.score(case.X, case.blocks),
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-10)
     np.testing.assert_allclose(sums[:, :3], case.X @ case.blocks[:, :3], atol=1e-10)
-    np.testing.assert_allclose(
-        case.sweeper.score(case.X, case.blocks), expected, atol=1e-10
-    )
 
 
 def test_every_kind_of_field_is_there():
@@ -239,7 +248,7 @@ def test_bags_taken_together_are_rows_taken_one_by_one(steps, monkeypatch):
         case = Case(2, scale=True)
         assert (case.sweeper.fields[2].members is None) == (per_entry == 0)
         np.testing.assert_array_equal(
-            case.sweeper.counts, np.bincount(case.X.indices, minlength=31)
+            case.sweeper.counts(), np.bincount(case.X.indices, minlength=31)
         )
         assert case.sweeper.sweep(case.rows, case.blocks, case.given, 5)
         results.append((case.blocks, case.rows.residuals, case.rows.sums))
@@ -300,11 +309,10 @@ def test_latent_scores_lie_between_their_cuts(steps, low, high, mean):
     n = 4000
     values, residuals = np.full(n, float(mean)), np.zeros(n)
     cuts = np.array([low, high])
-    case.sweeper.draw_latent(values, residuals, np.zeros(n, np.int32), cuts, key=9)
+    rows = RowState(case.rows.sums, residuals, None)
+    case.sweeper.draw_latent(values, rows, np.zeros(n, np.int32), cuts, key=9)
     assert ((values >= low) & (values <= high)).all()
     np.testing.assert_allclose(values - residuals, mean, atol=1e-9)
-    from scipy.stats import kstest, truncnorm
-
     if mean > -40:  # further out, SciPy's own does not tell them apart
         exact = truncnorm(low - mean, high - mean, loc=mean)
         assert kstest(values, exact.cdf).pvalue > 1e-4
@@ -317,6 +325,7 @@ def test_normal_numbers_are_the_quantiles():
     compiled.core().draw_latent(
         values=values,
         residuals=residuals,
+        row_scale=None,
         codes=np.zeros(n, np.int32),
         cuts=np.array([-np.inf, np.inf]),
         key=17,
@@ -325,3 +334,20 @@ def test_normal_numbers_are_the_quantiles():
     expected = ndtri(gibbs_twin.uniforms(17, n))
     np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-15)
     assert np.abs(values).max() > 4  # both tails were there
+
+
+@both
+@pytest.mark.parametrize("mean", [-2.0, 0.3, 12.0])
+@pytest.mark.parametrize("weight", [0.25, 3.0])
+def test_weights_of_latent_scores_keep_two_moments(steps, mean, weight):
+    """As of the mean of so many scores between the same cuts."""
+    case, n = Case(1), 40_000
+    scale = np.full(n, np.sqrt(weight))
+    values, residuals = np.full(n, mean), np.zeros(n)
+    cuts, codes = np.array([-np.inf, 0.5]), np.zeros(n, np.int32)
+    rows = RowState(case.rows.sums, residuals, scale)
+    case.sweeper.draw_latent(values, rows, codes, cuts, key=3)
+    exact = truncnorm(-np.inf, 0.5 - mean, loc=mean)
+    deviation = exact.std() / np.sqrt(weight)
+    assert abs(values.mean() - exact.mean()) < 4 * deviation / np.sqrt(n)
+    assert abs(values.std() / deviation - 1) < 0.03

@@ -139,20 +139,25 @@ RULES = {
     "_statistics": _rule("", "numpy"),
     "_state": _rule("_kernels _losses _solvers", "numpy"),
     "_samples": _rule("", "numpy scipy"),
-    "_chain": _rule("_kernels", "numpy scipy"),
+    "_cut_points": _rule("", "numpy scipy"),
+    "_chain": _rule("_kernels _cut_points", "numpy scipy"),
+    "_draws": _rule(
+        "_size_validation _solver_validation _memory _kernels _model _losses _samples"
+        " _cut_points _chain",
+        TENSORS,
+    ),
     "_sweeps": _rule(
-        "_size_validation _solver_validation _memory _kernels nn _model _losses _loop"
-        " _samples _chain",
+        "_solver_validation nn _model _losses _loop _samples _chain _draws",
         f"{TENSORS} scipy skorch",
     ),
-    "_held_out": _rule("_validation _losses _net _online _solvers _sweeps", DATA),
+    "_held_out": _rule("_validation _losses _net _online _solvers _draws", DATA),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
     "_training": _rule(
         "_validation _size_validation _solver_validation _memory _bags _kernels nn"
         " _model _device _losses"
         " _dropout _solvers _optimizers _loop _net _online _state _stream _samples"
-        " _sweeps _held_out",
+        " _draws _sweeps _held_out",
         f"{DATA} joblib",
     ),
     "_input": _rule(

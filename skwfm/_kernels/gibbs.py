@@ -133,8 +133,8 @@ class Field:
     def of(cls, columns: Columns, first: int, end: int, n_rows: int, dim: int) -> Field:
         """Look at the rows of some columns."""
         part = columns.part(first, end)
-        is_single = bool(np.bincount(part.rows, minlength=n_rows).max(initial=0) <= 1)
-        if is_single:
+        # Sorted where rows are many and entries few: there may be as many fields.
+        if end - first < 2 or len(np.unique(part.rows)) == len(part.rows):
             return cls(first, end, part, True)
         shared = _shared_bags(
             part, n_rows, MOMENTS_PER_ENTRY * len(part.rows) // dim**2
@@ -213,18 +213,25 @@ class Sweeper:
             for first, end in zip(starts[:-1], starts[1:], strict=True)
         ]
 
-    @property
-    def counts(self) -> Array:
-        """Rows with each label."""
-        parts = []
-        for field in self.fields:
-            counts = np.diff(field.columns.indptr)
-            if field.members is not None:
-                sizes = np.diff(field.members.indptr)
-                pattern = field.bags.astype(bool).astype(np.int64)
-                counts = pattern.T @ sizes
-            parts.append(counts)
-        return np.concatenate(parts)
+    def counts(self, weights: Array | None = None) -> Array:
+        """Return the rows with each label, or the sum of their weights."""
+        if weights is None:
+            weights = np.ones(self.n_rows)
+        weights = weights.astype(np.float64)
+        return np.concatenate(
+            [self.row_counts(field, weights) for field in self.fields]
+        )
+
+    def row_counts(self, field: Field, weights: Array) -> Array:
+        """Sum the weights of the rows of each label of a field."""
+        if field.members is None:
+            labels = field.columns.matrix(self.n_rows, np.float64)
+        else:
+            weights = field.members.matrix(self.n_rows, np.float64).T @ weights
+            labels = field.bags
+        pattern = labels.astype(bool).astype(np.float64)
+        counts: Array = pattern.T @ weights
+        return counts
 
     def scores(self, blocks: Array) -> tuple[Array, Array]:
         """Return the scores of the rows without an intercept, and their sums.
@@ -445,16 +452,17 @@ class Sweeper:
         )
 
     def draw_latent(
-        self, values: Array, residuals: Array, codes: Array, cuts: Array, key: int
+        self, values: Array, rows: RowState, codes: Array, cuts: Array, key: int
     ) -> None:
         """Draw the latent score of every row between two cut points, in place.
 
         Parameters
         ----------
         values : array of shape (n_rows,)
-            Latent scores, normal around their mean with variance 1.
-        residuals : array of shape (n_rows,)
-            These without their mean.
+            Latent scores, normal around their mean with variance 1. Those of a row of
+            weight c get the mean and the variance of the mean of c draws.
+        rows : RowState
+            Its residuals are these scores without their mean.
         codes : array of int32, shape (n_rows,)
             Number of the cut point below.
         cuts : array of float64, shape (n_classes + 1,)
@@ -464,7 +472,8 @@ class Sweeper:
         """
         _steps().draw_latent(
             values=values,
-            residuals=residuals,
+            residuals=rows.residuals,
+            row_scale=rows.scale,
             codes=codes,
             cuts=np.asarray(cuts, np.float64),
             key=int(key),

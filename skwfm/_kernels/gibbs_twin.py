@@ -32,10 +32,13 @@ __all__ = [
     "sweep",
     "sweep_bags",
     "truncated",
+    "truncated_mean",
     "uniforms",
 ]
 
 Array = npt.NDArray[Any]
+# The least probability that is told from 0.
+TINY = 1e-300
 
 
 def mixed(x: Array) -> Array:
@@ -75,6 +78,19 @@ def truncated(low: Array, high: Array, u: Array) -> Array:
     p = below + u * (ndtr(high) - below)
     x = np.clip(np.where(p > 0, ndtri(np.where(p > 0, p, 0.5)), high), low, high)
     return np.where(mirror, -x, x)
+
+
+def truncated_mean(low: Array, high: Array) -> Array:
+    """Return the means of normal numbers between bounds."""
+    mirror = low > 0
+    below, above = np.where(mirror, -high, low), np.where(mirror, -low, high)
+    share = ndtr(above) - ndtr(below)
+    is_far = ~(share > TINY)
+    bells = (np.exp(-0.5 * below**2) - np.exp(-0.5 * above**2)) / np.sqrt(2 * np.pi)
+    mean = bells / np.where(is_far, 1.0, share)
+    # Beyond all tails: the bound nearer to the mean.
+    mean = np.where(is_far, above, mean)
+    return np.where(mirror, -mean, mean)
 
 
 def sweep(
@@ -277,13 +293,21 @@ def draw_latent(
     *,
     values: Array,
     residuals: Array,
+    row_scale: Array | None,
     codes: Array,
     cuts: Array,
     key: int,
     n_threads: int,
 ) -> None:
-    """Draw the latent score of every row between its cut points; the mean stays."""
+    """Draw the latent score of every row between its cut points; the mean stays.
+
+    A row of weight c gets the mean and the variance of the mean of c such scores.
+    """
     mean = values.astype(np.float64) - residuals
     bounds = cuts[codes] - mean, cuts[codes + 1] - mean
-    values[:] = mean + truncated(*bounds, uniforms(key, len(values)))
+    drawn = truncated(*bounds, uniforms(key, len(values)))
+    if row_scale is not None:
+        centre = truncated_mean(*bounds)
+        drawn = np.where(row_scale == 1, drawn, centre + (drawn - centre) / row_scale)
+    values[:] = mean + drawn
     residuals[:] = values - mean.astype(values.dtype)

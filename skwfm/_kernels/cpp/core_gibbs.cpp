@@ -134,10 +134,11 @@ void add_bags(Array<int64_t> indptr, Array<int32_t> rows, Maybe<T> values, Array
 }
 
 template <class T>
-void latent(Array<T> values, Array<T> residuals, Array<int32_t> codes, Array<double> cuts,
-            uint64_t key, int n_threads) {
-    const Latent<T> rows{values.mutable_data(), residuals.mutable_data(), codes.data(),
-                         cuts.data(), key};
+void latent(Array<T> values, Array<T> residuals, Maybe<T> row_scale, Array<int32_t> codes,
+            Array<double> cuts, uint64_t key, int n_threads) {
+    const Latent<T> rows{values.mutable_data(), residuals.mutable_data(),
+                         pointer(row_scale),    codes.data(),
+                         cuts.data(),           key};
     const int64_t n = values.size();
     py::gil_scoped_release release;
     in_stretches(n, 1 << 12, n_threads, [&](int, int64_t first, int64_t end) {
@@ -173,7 +174,8 @@ void bind_of(py::module_& m) {
           "values"_a.noconvert(), "blocks"_a.noconvert(), "sums"_a.noconvert(),
           "n_factors"_a, "sign"_a, "first"_a, "end"_a);
     m.def("draw_latent", latent<T>, "values"_a.noconvert(), "residuals"_a.noconvert(),
-          "codes"_a.noconvert(), "cuts"_a.noconvert(), "key"_a, "n_threads"_a);
+          "row_scale"_a.noconvert(), "codes"_a.noconvert(), "cuts"_a.noconvert(), "key"_a,
+          "n_threads"_a);
 }
 
 }  // namespace

@@ -91,13 +91,30 @@ inline double truncated_normal(double low, double high, double u) {
     return mirror ? -x : x;
 }
 
+// The mean of a normal number between two bounds.
+inline double truncated_mean(double low, double high) {
+    const bool mirror = low > 0;
+    const double below = mirror ? -high : low, above = mirror ? -low : high;
+    const double share = normal_tail(above) - normal_tail(below);
+    // Beyond all tails: the bound nearer to the mean.
+    if (!(share > 1e-300)) return mirror ? low : high;
+    const double bell = 0.39894228040143267794;
+    const double mean = bell * (std::exp(-0.5 * below * below) -
+                                std::exp(-0.5 * above * above)) / share;
+    return mirror ? -mean : mean;
+}
+
 template <class T>
 void draw_latent(const Latent<T>& latent, int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i++) {
         const double mean = double(latent.values[i]) - double(latent.residuals[i]);
         const double* cut = latent.cuts + latent.codes[i];
-        const double x = truncated_normal(cut[0] - mean, cut[1] - mean,
-                                          uniform(latent.key + uint64_t(i)));
+        const double low = cut[0] - mean, high = cut[1] - mean;
+        double x = truncated_normal(low, high, uniform(latent.key + uint64_t(i)));
+        if (latent.row_scale && latent.row_scale[i] != T(1)) {
+            const double centre = truncated_mean(low, high);
+            x = centre + (x - centre) / double(latent.row_scale[i]);
+        }
         latent.values[i] = T(mean + x);
         latent.residuals[i] = latent.values[i] - T(mean);
     }

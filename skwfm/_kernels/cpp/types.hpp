@@ -229,11 +229,13 @@ struct Moments {
 };
 
 // Rows whose latent score is drawn: normal around its present mean `latent - residual`,
-// with variance 1, between two neighbours among the cut points.
+// with variance 1, between two neighbours among the cut points. A row of weight c gets the
+// mean and the variance of the mean of c such scores.
 template <class T>
 struct Latent {
     T* values;
     T* residuals;
+    const T* row_scale;  // square roots of the rows' weights, or null: all are 1
     const int32_t* codes;  // which cut point is the lower one
     const double* cuts;
     uint64_t key;

@@ -1,0 +1,316 @@
+"""From an estimator to the chain that it means, and from draws to what it keeps.
+
+Columns are swept in the order of their fields; everything that leaves this module has
+them in their own, and in the units of y.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skwfm._chain import (
+    Chain,
+    LatentTarget,
+    LeastSquares,
+    NormalTarget,
+    Priors,
+    groups_of,
+)
+from skwfm._cut_points import first_cuts
+from skwfm._kernels.gibbs import Sweeper
+from skwfm._losses import Target
+from skwfm._memory import NoRoomError, memory_limit
+from skwfm._model import Layout, as_tensor
+from skwfm._samples import LOGIT, Samples
+from skwfm._size_validation import samples_error
+from skwfm._solver_validation import burn_in_error
+
+__all__ = [
+    "START_SCALE",
+    "Order",
+    "SampleStore",
+    "SweepRows",
+    "burn_in",
+    "chain_of",
+    "is_small",
+    "unit_of_scores",
+]
+
+Array = npt.NDArray[Any]
+
+# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps.
+START_SCALE = 10.0
+# What the sweeps of NumPy do in a minute or so.
+TWIN_ENTRIES, TWIN_COLUMNS = 200_000, 2000
+
+
+class SweepRows(Dataset[Any]):
+    """All rows of a matrix, with their targets and weights.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_samples, n_features)
+        Canonical.
+    target : Target
+        As coded by the loss.
+    weights : array of shape (n_samples,) or None
+        Positive, as given.
+    """
+
+    def __init__(self, X: Any, target: Target, weights: Array | None) -> None:
+        self.X, self.coded, self.weights = X, target, weights
+        values = target.values
+        self.target = values.astype(X.dtype) if values.dtype.kind == "f" else values
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self.X.shape[0])
+
+    def part(self, rows: npt.NDArray[np.int64]) -> SweepRows:
+        """Return some of the rows."""
+        rows = np.sort(rows)
+        weights = None if self.weights is None else self.weights[rows]
+        target = self.coded._replace(values=self.coded.values[rows])
+        return SweepRows(self.X[rows], target, weights)
+
+    def row_weights(self) -> Tensor:
+        """Return the weights of the rows, scaled to mean 1."""
+        if self.weights is None:
+            return torch.ones(len(self), dtype=as_tensor(self.X.data[:0]).dtype)
+        return as_tensor((self.weights / self.weights.mean()).astype(self.X.dtype))
+
+
+@dataclass
+class Order:
+    """The columns in the order of their fields."""
+
+    columns: npt.NDArray[np.int64] | None
+    """None: they stand in it already."""
+    starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, layout: Layout) -> Order:
+        """Return the order of the columns of a model.
+
+        Fields of one column each are swept as one with pairs inside: it is the same,
+        and the columns share their priors.
+        """
+        fields = layout.fields
+        if layout.intra_field and layout.n_fields == len(fields):
+            return cls(None, np.array([0, len(fields)]))
+        columns = None
+        if (fields[1:] < fields[:-1]).any():
+            columns = np.argsort(fields, kind="stable")
+            fields = fields[columns]
+        return cls(columns, np.searchsorted(fields, np.arange(layout.n_fields + 1)))
+
+    def sorted(self, array: Array) -> Array:
+        """Return rows of columns in this order, as a copy."""
+        return array.copy() if self.columns is None else array[self.columns]
+
+    def write(self, array: Array, out: Array) -> None:
+        """Write rows in this order to where the columns have their own."""
+        out[slice(None) if self.columns is None else self.columns] = array
+
+
+def chain_of(
+    params: Any,
+    solver: str,
+    loss: Any,
+    rows: SweepRows,
+    layout: Layout,
+    start: Any,
+    rng: Any,
+) -> tuple[Chain, Order]:
+    """Return the chain of an estimator at its start.
+
+    Parameters
+    ----------
+    params : estimator
+        Read only.
+    solver : str
+        "mcmc" or "als".
+    loss : Loss
+        Says what the target is.
+    rows : SweepRows
+        To learn from.
+    layout : Layout
+        Of an FM.
+    start : tuple of arrays
+        Factors (n_columns, k), linear coefficients or None, and bias or None, in coded
+        units.
+    rng : RandomState
+        Decides the draws.
+    """
+    order = Order.of(layout)
+    X = rows.X if order.columns is None else rows.X[:, order.columns]
+    X.sort_indices()
+    factors, linear, bias = start
+    sweeper = Sweeper(
+        X,
+        order.starts,
+        layout.n_factors,
+        fit_linear=linear is not None,
+        pairs_inside=layout.intra_field,
+        n_threads=params._n_threads(),
+    )
+    blocks = factors if linear is None else np.concatenate([factors, linear], axis=1)
+    blocks = np.ascontiguousarray(order.sorted(blocks))
+    intercept = 0.0 if bias is None else float(bias[0])
+    target: Any
+    weights = None if rows.weights is None else rows.weights.astype(X.dtype)
+    if solver == "als":
+        penalties = [params.l2_factors] * layout.n_factors
+        penalties += [params.l2_linear] * (linear is not None)
+        target = LeastSquares(rows.target, weights, np.array(penalties, np.float64))
+    elif loss.name == "ordinal":
+        codes = rows.target.astype(np.int32)
+        cuts = first_cuts(codes, weights, len(loss.levels))
+        target = LatentTarget(codes, cuts, weights, X.dtype, draws_cuts=True)
+        intercept, bias = 0.0, None
+    elif not loss.n_classes:
+        target = NormalTarget(rows.target, weights)
+    else:
+        cuts = np.array([-np.inf, 0.0, np.inf])
+        codes = rows.target.astype(np.int32)
+        target = LatentTarget(codes, cuts, weights, X.dtype)
+        # From the units of log-odds.
+        blocks[:, : layout.n_factors] /= np.sqrt(LOGIT)
+        blocks[:, layout.n_factors :] /= LOGIT
+        intercept /= LOGIT
+    # Weighted, so that a weight of 2 is the row twice.
+    groups = groups_of(sweeper.counts(weights), order.starts)
+    chain = Chain(
+        sweeper,
+        target,
+        blocks,
+        intercept,
+        groups,
+        Priors(),
+        np.random.default_rng(rng.randint(2**31)),
+        fit_intercept=bias is not None,
+    )
+    return chain, order
+
+
+class SampleStore:
+    """Kept draws, in the units of y and in the order of the columns.
+
+    Parameters
+    ----------
+    n_kept : int
+        How many draws to keep at most.
+    first, last : int
+        Sweeps, from 1, between which they are spread.
+    target : Target
+        What turns scores into the units of y.
+    chain : Chain
+        Where they come from.
+    order : Order
+        Of its columns.
+    levels : array of shape (n_levels,), optional
+        Values of the levels of an ordered target.
+
+    Raises
+    ------
+    MemoryError
+        If they cannot fit.
+    """
+
+    def __init__(
+        self,
+        n_kept: int,
+        first: int,
+        last: int,
+        target: Target,
+        chain: Chain,
+        order: Order,
+        levels: Array | None = None,
+    ) -> None:
+        n_kept = min(n_kept, last - first + 1)
+        self.target, self.chain, self.order = target, chain, order
+        n_columns, dim = chain.blocks.shape
+        self.k, dtype = chain.sweeper.n_factors, chain.blocks.dtype
+        has_spread = chain.target.spread is not None
+        per_draw = n_columns * (self.k + 1 + has_spread) * dtype.itemsize
+        limit = memory_limit()
+        if limit is not None and n_kept * per_draw > limit:
+            raise NoRoomError(samples_error(n_kept, per_draw, limit))
+        try:
+            self.factors = np.empty((n_kept, n_columns, self.k), dtype)
+            self.linear = np.zeros((n_kept, n_columns), dtype)
+            self.spread = np.empty((n_kept, n_columns), dtype) if has_spread else None
+        except MemoryError as error:
+            raise NoRoomError(samples_error(n_kept, per_draw, limit)) from error
+        # The last one is kept: the chain goes on from it.
+        wanted = np.linspace(first - 1, last, n_kept + 1)[1:].round()
+        self.wanted = set(wanted.astype(int).tolist())
+        self.scalars: list[tuple[float, float]] = []
+        self.levels, self.cuts = levels, list[Array]()
+
+    def offer(self, sweep: int) -> None:
+        """Keep the draw of a sweep, if it is one of those wanted."""
+        if sweep in self.wanted:
+            self.keep()
+
+    def keep(self) -> None:
+        """Keep the present draw."""
+        at, chain, scale = len(self.scalars), self.chain, self.target.scale
+        if at == len(self.factors):
+            return
+        factors, linear = chain.blocks[:, : self.k], chain.blocks[:, self.k :]
+        unit = unit_of_scores(chain) * scale
+        dtype = chain.blocks.dtype.type
+        self.order.write(factors * dtype(np.sqrt(unit)), self.factors[at])
+        if linear.shape[1]:
+            self.order.write(linear[:, 0] * dtype(unit), self.linear[at])
+        if self.spread is not None:
+            self.order.write(-np.log(chain.target.spread), self.spread[at])
+        noise = unit / np.sqrt(chain.target.noise_precision)
+        self.scalars.append((chain.intercept * unit + self.target.shift, noise))
+        if self.levels is not None:
+            self.cuts.append(chain.target.cuts[1:-1])
+
+    def samples(self) -> Samples:
+        """Return the draws kept; the present one if there are none."""
+        if not self.scalars:
+            self.keep()
+        n = len(self.scalars)
+        intercept, noise = np.array(self.scalars, np.float64).T.copy()
+        spread = None if self.spread is None else self.spread[:n]
+        return Samples(
+            self.factors[:n],
+            self.linear[:n],
+            intercept,
+            noise,
+            spread,
+            None if self.levels is None else np.array(self.cuts),
+            self.levels,
+        )
+
+
+def unit_of_scores(chain: Chain) -> float:
+    """Return what scores of the chain are taken times: log-odds for two classes."""
+    is_latent = isinstance(chain.target, LatentTarget)
+    return LOGIT if is_latent and not chain.target.draws_cuts else 1.0
+
+
+def is_small(X: Any) -> bool:
+    """Tell whether NumPy can do the sweeps, in a minute or so."""
+    return bool(X.nnz <= TWIN_ENTRIES and X.shape[1] <= TWIN_COLUMNS)
+
+
+def burn_in(params: Any, solver: str, max_iter: int, *, goes_on: bool) -> int:
+    """Return the sweeps whose draws do not count; a chain that goes on needs none."""
+    if params.n_burn_in == "auto":
+        return 0 if goes_on and hasattr(params, "samples_") else max_iter // 10
+    if solver == "mcmc" and params.n_burn_in >= max_iter:
+        raise ValueError(burn_in_error(params.n_burn_in, max_iter))
+    return int(params.n_burn_in)
