@@ -354,6 +354,8 @@ def _check_estimator(model: Any) -> None:
     _need(good and isinstance(model.history_, dict), model, "history_")
     _check_statistics(model, n_columns)
     _check_samples(model, n_columns)
+    if hasattr(model, "levels_"):
+        _need(_is_levels(model.levels_), model, "levels_")
 
 
 def _check_samples(model: Any, n_columns: int) -> None:
@@ -374,12 +376,16 @@ def _check_samples(model: Any, n_columns: int) -> None:
         good = good and _is_numbers(numbers, (n_draws,))
     _need(good and (draws.noise > 0).all(), model, "samples_")
     if draws.cuts is not None or draws.levels is not None:
-        good = _is_numbers(draws.levels, (None,))
+        good = _is_levels(draws.levels) and not hasattr(model, "classes_")
         good = good and _is_numbers(draws.cuts, (n_draws, len(draws.levels) - 1))
-        good = good and (np.diff(draws.levels) > 0).all()
         # Levels have the shares between two cuts, which must not be below 0.
-        good = good and (np.diff(draws.cuts) >= 0).all()
-        _need(good and not hasattr(model, "classes_"), model, "samples_")
+        _need(good and (np.diff(draws.cuts) >= 0).all(), model, "samples_")
+
+
+def _is_levels(array: Any) -> bool:
+    """Tell whether these are the values of an ordered target: found by bisection."""
+    good = _is_numbers(array, (None,)) and len(array) > 1
+    return good and bool((np.diff(array) > 0).all())
 
 
 def _is_numbers(array: Any, shape: tuple[int | None, ...]) -> bool:

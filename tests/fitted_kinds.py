@@ -39,6 +39,14 @@ def three(*classes):
     return np.resize(np.array(classes), N_ROWS)
 
 
+def target_for(model):
+    """Return a target that a model can go on with."""
+    for name in ("classes_", "levels_"):
+        if hasattr(model, name):
+            return three(*getattr(model, name))
+    return Y
+
+
 def outputs(model, rows):
     """Return everything that a model says about rows."""
     if hasattr(model, "transform"):
@@ -147,6 +155,9 @@ KINDS = {
     "draws": lambda: dense(WeightedFMRegressor(**DRAWN), Y),
     "draws with spread": lambda: dense(
         WeightedFMRegressor(**DRAWN), Y, FRAME[["user", "film"]]
+    ),
+    "draws of levels": lambda: dense(
+        WeightedFMRegressor(**DRAWN, loss="ordinal"), three(1, 2, 5), FRAME
     ),
     "draws of classes": lambda: dense(
         WeightedFMClassifier(**DRAWN), three("no", "yes"), FRAME

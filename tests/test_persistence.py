@@ -27,6 +27,7 @@ from fitted_kinds import (
     grown,
     labels,
     outputs,
+    target_for,
     three,
 )
 from hypothesis import given
@@ -120,11 +121,13 @@ def test_warm_start_goes_on(path):
 
 @pytest.mark.parametrize("mmap", [False, True])
 @pytest.mark.parametrize("n_burn_in", ["auto", 1])
-@pytest.mark.parametrize("kind", ["draws", "draws with spread", "draws of classes"])
+@pytest.mark.parametrize(
+    "kind", ["draws", "draws with spread", "draws of classes", "draws of levels"]
+)
 def test_chain_goes_on_from_the_last_draw(kind, n_burn_in, mmap, path):
     model, rows = KINDS[kind]()
     model.set_params(warm_start=True, n_burn_in=n_burn_in)
-    y = three("no", "yes") if hasattr(model, "classes_") else Y
+    y = target_for(model)
     model.save(path)
     restored, content = skwfm.load(path, mmap=mmap), path.read_bytes()
     before = model.samples_
@@ -482,15 +485,15 @@ WRONG_DRAWS = {
     "intercept as a number": lambda d: {"intercept": 1.0},
     "factors of other columns": lambda d: {"factors": d.factors[:, :-1]},
     "factors of other length": lambda d: {"factors": d.factors[..., :1]},
-    "factors of float64": lambda d: {"factors": d.factors.astype(float)},
+    "factors of float32": lambda d: {"factors": d.factors.astype(np.float32)},
     "factors of a draw": lambda d: {"factors": d.factors[0]},
     "whole factors": lambda d: {"factors": d.factors.astype(np.int32)},
     "linear of other columns": lambda d: {"linear": d.linear[:, :-1]},
-    "linear of float64": lambda d: {"linear": d.linear.astype(float)},
+    "linear of float32": lambda d: {"linear": d.linear.astype(np.float32)},
     "no linear": lambda d: {"linear": None},
     "spread of other columns": lambda d: {"spread": d.spread[:, :-1]},
     "spread of fewer draws": lambda d: {"spread": d.spread[:-1]},
-    "spread of float64": lambda d: {"spread": d.spread.astype(float)},
+    "spread of float32": lambda d: {"spread": d.spread.astype(np.float32)},
     "spread of text": lambda d: {"spread": "wide"},
     "cuts only": lambda d: {"cuts": np.zeros((3, 2))},
     "levels only": lambda d: {"levels": np.arange(3.0)},
@@ -536,14 +539,25 @@ def test_draws_of_another_kind_of_model_are_rejected(path):
     assert_rejected(path, "samples_ does not fit")
 
 
-def test_levels_in_order_come_back(path):
-    model, _ = KINDS["draws"]()
-    draws = replace(model.samples_, **levels_of([1, 2, 5], [-1, 1])(None))
-    model.samples_ = draws
-    model.save(path)
-    restored = skwfm.load(path).samples_
-    np.testing.assert_array_equal(restored.levels, draws.levels)
-    np.testing.assert_array_equal(restored.cuts, draws.cuts)
+@pytest.mark.parametrize(
+    "levels",
+    [
+        None,
+        [1.0, 2.0, 5.0],
+        np.array([1, 2, 5]),
+        np.array([1.0, 5.0, 2.0]),
+        np.array([1.0, 2.0, np.nan]),
+        np.array([1.0, 2.0, 2.0]),
+        np.array([1.0]),
+        np.ones((3, 1)),
+    ],
+    ids=repr,
+)
+def test_levels_that_are_none_are_rejected(levels, path):
+    """They are searched, and the place of a target among them is a place in arrays."""
+    model, _ = KINDS["draws of levels"]()
+    rewrite_model(model, path, "levels_", levels)
+    assert_rejected(path, "levels_ does not fit")
 
 
 def rewrite_model(model, path, name, value):
@@ -653,6 +667,7 @@ def mutated(value, chooser):
         "rare labels",
         "draws with spread",
         "draws of classes",
+        "draws of levels",
     ],
 )
 @pytest.mark.filterwarnings("ignore")
@@ -683,8 +698,8 @@ def use(model, rows):
     try:
         outputs(model, rows)
         if hasattr(model, "samples_"):
-            y = three(*model.classes_) if hasattr(model, "classes_") else Y
-            model.set_params(warm_start=True, max_iter=1).fit(rows, y)
+            go_on = model.set_params(warm_start=True, max_iter=1)
+            go_on.fit(rows, target_for(model))
         elif hasattr(model, "partial_fit"):
             model.partial_fit(rows, *([Y] if hasattr(model, "factors_") else []))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):

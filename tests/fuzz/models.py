@@ -77,6 +77,9 @@ MODELS = {
     "binary": lambda: WeightedFMClassifier(**FM).fit(X, classes(False, True)),
     "classes": lambda: WeightedFFMClassifier(**FM).fit(FRAME, classes("a", "b", "c")),
     "draws": lambda: WeightedFMRegressor(**DRAWN).fit(FRAME[["user", "film"]], Y),
+    "draws of levels": lambda: WeightedFMRegressor(**DRAWN, loss="ordinal").fit(
+        FRAME[["user", "year"]], classes(1, 2, 5)
+    ),
     "draws of classes": lambda: WeightedFMClassifier(**DRAWN).fit(X, classes(0, 1)),
     "grown": grown,
     "transformer": transformer,
@@ -111,8 +114,9 @@ def use(model):
 
 
 def target_for(model):
-    if hasattr(model, "classes_"):
-        return np.resize(model.classes_, N_ROWS)
+    for name in ("classes_", "levels_"):
+        if hasattr(model, name):
+            return np.resize(getattr(model, name), N_ROWS)
     return Y if hasattr(model, "factors_") else None
 
 
