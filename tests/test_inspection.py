@@ -393,6 +393,15 @@ class TestSpread:
         expected = fm.samples_.linear[:, at].std(dtype=np.float64)
         assert spreads["linear", "user", user] == pytest.approx(expected)
 
+    def test_of_two_classes_is_near_the_decision(self):
+        X = make_rows(FIELDS["mixed"])
+        y = np.arange(X.shape[0]) % 2
+        model = WeightedFMClassifier(2, solver="mcmc", max_iter=20, random_state=0)
+        scores = ins.explain(model.fit(X, y), X).scores()
+        decision = model.decision_function(X)
+        assert np.corrcoef(scores, decision)[0, 1] > 0.97
+        assert not np.allclose(scores, decision, atol=1e-3)
+
     def test_score_of_levels_is_latent(self):
         X = make_rows(FIELDS["mixed"])
         y = np.resize([1.0, 2.0, 5.0], X.shape[0])

@@ -82,7 +82,7 @@ def explain(
     With draws the terms sum to the mean score. That is what a regressor predicts; with
     ``loss="ordinal"`` it is the mean latent score, and of two classes the mean of the
     log-odds, while ``decision_function`` gives the log-odds of the mean probability:
-    near, but nearer to 0.
+    near, but not equal.
 
     References
     ----------
