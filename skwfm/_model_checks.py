@@ -354,6 +354,8 @@ def _check_estimator(model: Any) -> None:
     _need(good and isinstance(model.history_, dict), model, "history_")
     _check_statistics(model, n_columns)
     _check_samples(model, n_columns)
+    if hasattr(model, "levels_"):
+        _need(_is_levels(model.levels_), model, "levels_")
 
 
 def _check_samples(model: Any, n_columns: int) -> None:
@@ -362,24 +364,34 @@ def _check_samples(model: Any, n_columns: int) -> None:
         return
     draws = model.samples_
     _need(class_name(draws, RECORDS) == "Samples", model, "samples_")
-    factors, k = draws.factors, model.factors_.shape[-1]
+    factors, dtype, k = draws.factors, model.factors_.dtype, model.factors_.shape[-1]
     good = model.factors_.ndim == 2 and _is_array(factors, (None, n_columns, k), "f")
-    _need(good and len(factors) > 0, model, "samples_")
+    _need(good and len(factors) > 0 and factors.dtype == dtype, model, "samples_")
     n_draws = len(factors)
-    good = factors.dtype == model.factors_.dtype == draws.linear.dtype
-    good = good and _is_array(draws.linear, (n_draws, n_columns), "f")
+    tables = [draws.linear, *([] if draws.spread is None else [draws.spread])]
+    for table in tables:
+        good = good and _is_array(table, (n_draws, n_columns), "f")
+        good = good and table.dtype == dtype
     for numbers in (draws.intercept, draws.noise):
-        good = good and _is_array(numbers, (n_draws,), "f")
-        good = good and numbers.dtype.itemsize == 8
-    good = good and bool((draws.noise > 0).all())
-    spread = draws.spread
-    good = good and (spread is None or _is_array(spread, (n_draws, n_columns), "f"))
-    _need(good, model, "samples_")
-    if draws.cuts is None and draws.levels is None:
-        return
-    _need(_is_array(draws.levels, (None,), "f"), model, "samples_")
-    good = _is_array(draws.cuts, (n_draws, len(draws.levels) - 1), "f")
-    _need(good, model, "samples_")
+        good = good and _is_numbers(numbers, (n_draws,))
+    _need(good and (draws.noise > 0).all(), model, "samples_")
+    if draws.cuts is not None or draws.levels is not None:
+        good = _is_levels(draws.levels) and not hasattr(model, "classes_")
+        good = good and _is_numbers(draws.cuts, (n_draws, len(draws.levels) - 1))
+        # Levels have the shares between two cuts, which must not be below 0.
+        _need(good and (np.diff(draws.cuts) >= 0).all(), model, "samples_")
+
+
+def _is_levels(array: Any) -> bool:
+    """Tell whether these are the values of an ordered target: found by bisection."""
+    good = _is_numbers(array, (None,)) and len(array) > 1
+    return good and bool((np.diff(array) > 0).all())
+
+
+def _is_numbers(array: Any, shape: tuple[int | None, ...]) -> bool:
+    """Tell whether an array holds finite float64."""
+    is_wide = _is_array(array, shape, "f") and array.dtype.itemsize == 8
+    return is_wide and bool(np.isfinite(array).all())
 
 
 def _check_statistics(model: Any, n_columns: int) -> None:

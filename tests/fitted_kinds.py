@@ -31,11 +31,20 @@ FRAME = pd.DataFrame(
 X = RNG.normal(size=(N_ROWS, 4))
 Y = RNG.normal(size=N_ROWS)
 FM = {"n_factors": 2, "max_iter": 2, "random_state": 0}
+DRAWN = FM | {"solver": "mcmc", "max_iter": 6, "n_kept": 3}
 
 
 def three(*classes):
     """Return a target of some classes, each of which occurs."""
     return np.resize(np.array(classes), N_ROWS)
+
+
+def target_for(model):
+    """Return a target that a model can go on with."""
+    for name in ("classes_", "levels_"):
+        if hasattr(model, name):
+            return three(*getattr(model, name))
+    return Y
 
 
 def outputs(model, rows):
@@ -45,7 +54,10 @@ def outputs(model, rows):
         names = np.array(encoded.field_names), model.get_feature_names_out()
         return [encoded.toarray(), encoded.fields, *names]
     methods = ("predict", "predict_proba")
-    return [getattr(model, name)(rows) for name in methods if hasattr(model, name)]
+    out = [getattr(model, name)(rows) for name in methods if hasattr(model, name)]
+    if hasattr(model, "samples_") and not hasattr(model, "classes_"):
+        out.append(model.predict(rows, return_std=True)[1])
+    return out
 
 
 def labels(column, **parameters):
@@ -139,6 +151,16 @@ KINDS = {
     "classes of numbers": lambda: dense(WeightedFFMClassifier(**FM), three(5, -9, 7)),
     "class weights": lambda: dense(
         WeightedFMClassifier(**FM, class_weight={0: 1.0, 1: 2.5}), three(0, 1)
+    ),
+    "draws": lambda: dense(WeightedFMRegressor(**DRAWN), Y),
+    "draws with spread": lambda: dense(
+        WeightedFMRegressor(**DRAWN), Y, FRAME[["user", "film"]]
+    ),
+    "draws of levels": lambda: dense(
+        WeightedFMRegressor(**DRAWN, loss="ordinal"), three(1, 2, 5), FRAME
+    ),
+    "draws of classes": lambda: dense(
+        WeightedFMClassifier(**DRAWN), three("no", "yes"), FRAME
     ),
     "frame": lambda: dense(WeightedFFMClassifier(**FM), three("a", "b"), FRAME),
     "grown": grown,

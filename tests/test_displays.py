@@ -245,6 +245,72 @@ def test_contributions_of_a_class(table, target):
         ins.ContributionDisplay.from_estimator(model, table, target="none")
 
 
+@pytest.fixture(scope="module")
+def drawn(table, target):
+    fm = WeightedFMRegressor(3, solver="mcmc", max_iter=8, random_state=0)
+    return make_pipeline(FieldTransformer(), fm).fit(table, target)
+
+
+@pytest.mark.parametrize("n_terms", [4, 100])
+def test_contributions_of_draws_have_error_bars(drawn, table, n_terms):
+    display = ins.ContributionDisplay.from_estimator(drawn, table, row=3)
+    display.plot(n_terms=n_terms)
+    row = ins.explain(drawn, table).only(3)
+    total = display.intercept + np.sum(display.contributions)
+    assert total == pytest.approx(row.scores()[0])
+    assert display.draws[:, 0].std() == pytest.approx(row.intercept_std)
+    n_linear = len(row.linear)
+    stds = display.draws[:, 1:].std(axis=0)
+    np.testing.assert_allclose(stds[:n_linear], row.linear_std)
+    assert np.isin(stds[n_linear:].round(9), row.pairs_std.round(9)).all()
+    order = np.argsort(-np.abs(display.contributions))
+    sums = display.draws[:, 1:][:, order]
+    if n_terms == 4:
+        sums = np.column_stack([sums[:, :3], sums[:, 3:].sum(axis=1)])
+    (lines,) = display.bars_.errorbar.lines[2]
+    ends = np.array(lines.get_segments())[:, :, 0]
+    np.testing.assert_allclose(np.diff(ends, axis=1)[:, 0], 2 * sums.std(axis=0))
+    bars = [bar.get_x() + bar.get_width() for bar in display.bars_]
+    np.testing.assert_allclose(ends.mean(axis=1), bars)
+    score = f"{total:.3g} ± {display.draws.sum(axis=1).std():.2g}"
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts[1] == f"score {score}"
+    assert display.ax_.get_title() == "Terms of one row, ± one standard deviation"
+
+
+def test_contributions_without_draws_have_no_error_bars(pipeline, table):
+    display = ins.ContributionDisplay.from_estimator(pipeline, table, row=3)
+    assert display.draws is None and display.bars_.errorbar is None
+    assert display.ax_.get_title() == "Terms of one row"
+    assert "±" not in display.ax_.get_legend().get_texts()[1].get_text()
+
+
+def test_contributions_of_draws_of_classes(table, target):
+    model = WeightedFMClassifier(3, solver="mcmc", max_iter=8, random_state=0)
+    model.fit(table, np.where(target > 1, "top", "low"))
+    display = ins.ContributionDisplay.from_estimator(model, table, row=5)
+    assert display.ax_.get_xlabel() == "Log-odds of top"
+    assert display.bars_.errorbar is not None
+    total = display.intercept + np.sum(display.contributions)
+    assert total == pytest.approx(ins.explain(model, table).scores()[5])
+
+
+def test_contributions_of_draws_may_be_lists():
+    draws = [[2.5, 0.4, 1.0], [2.5, 0.6, 1.0]]
+    display = ins.ContributionDisplay(["a", "b"], [0.5, 1.0], 2.5, draws=draws)
+    display.plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == ["intercept 2.5 ± 0", "score 4 ± 0.1"]
+
+
+def test_contribution_of_an_empty_row_by_draws():
+    model = WeightedFMRegressor(2, solver="mcmc", max_iter=4, fields=[2, 1])
+    model.fit(np.eye(3), [1.0, 2.0, 3.0])
+    display = ins.ContributionDisplay.from_estimator(model, np.zeros((1, 3)))
+    assert display.names == [] and display.draws.shape == (4, 1)
+    display.figure_.canvas.draw()
+
+
 def test_contribution_of_an_empty_row():
     fm = WeightedFMRegressor(max_iter=1, fields=[2, 1]).fit(np.eye(3), [1.0, 2.0, 3.0])
     display = ins.ContributionDisplay.from_estimator(fm, np.zeros((1, 3)))

@@ -1,6 +1,8 @@
 """Explanations equal the scores and the slow formulas; searches equal all pairs."""
 
 import copy
+import tracemalloc
+from dataclasses import replace
 from functools import cache
 from itertools import combinations, combinations_with_replacement
 
@@ -21,7 +23,7 @@ from skwfm import (
 )
 from skwfm import inspection as ins
 from skwfm._kernels import reference
-from skwfm.inspection._opened import open_model
+from skwfm.inspection._opened import open_model, score_unit
 
 FIELDS = {"sorted": [0, 0, 0, 1, 1, 2, 2, 2], "mixed": [1, 0, 2, 0, 1, 2, 0, 2]}
 KINDS = {
@@ -184,6 +186,233 @@ def test_singleton_fields_have_no_pairs_inside():
     explained = ins.explain(fm, X)
     assert explained.pairs.shape == (50, 6)
     np.testing.assert_allclose(explained.scores(), fm.predict(X), atol=1e-9)
+
+
+DRAWN = {
+    "fm": (WeightedFMRegressor, {}),
+    "fm inside": (WeightedFMRegressor, {"intra_field": True}),
+    "two classes": (WeightedFMClassifier, {}),
+}
+TERMS = ("intercept", "linear", "pairs", "label_terms")
+
+
+def make_drawn(kind, fields, n_draws=5):
+    """Return a model with draws that differ much, and rows."""
+    return copy.deepcopy(_make_drawn(kind, tuple(fields), n_draws))
+
+
+@cache
+def _make_drawn(kind, fields, n_draws):
+    make, options = DRAWN[kind]
+    X = make_rows(fields)
+    model = make(3, solver="mcmc", max_iter=3, n_kept=2, random_state=0, **options)
+    model.fit(X.astype(np.float64), np.arange(X.shape[0]) % 2)
+    rng = np.random.default_rng(1)
+    shape = n_draws, len(fields)
+    model.samples_ = replace(
+        model.samples_,
+        factors=rng.normal(size=(*shape, 3)),
+        linear=3.0 + rng.normal(size=shape),
+        intercept=rng.normal(size=n_draws),
+        noise=np.ones(n_draws),
+        spread=None,
+    )
+    return model, X
+
+
+def by_draw(model):
+    """Return a model without draws for each of them."""
+    out = []
+    samples = model.samples_
+    for draw, intercept in zip(samples, samples.intercept, strict=True):
+        one = copy.copy(model)
+        del one.samples_
+        one.factors_, one.coef_ = draw[0], draw[1][:, 0]
+        one.intercept_ = float(intercept)
+        out.append(one)
+    return out
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize("kind", DRAWN)
+class TestDraws:
+    def test_terms_are_means_with_their_deviation(self, kind, fields):
+        model, X = make_drawn(kind, FIELDS[fields])
+        explained = ins.explain(model, X, label_pairs=True)
+        each = [ins.explain(one, X, label_pairs=True) for one in by_draw(model)]
+        for name in TERMS:
+            terms = np.array([getattr(one, name) for one in each])
+            for found, expected in (
+                (getattr(explained, name), terms.mean(axis=0)),
+                (getattr(explained, f"{name}_std"), terms.std(axis=0)),
+            ):
+                assert np.shape(found) == expected.shape
+                np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+        np.testing.assert_array_equal(explained.label_entries, each[0].label_entries)
+
+    def test_pairs_are_those_of_the_formula(self, kind, fields):
+        model, X = make_drawn(kind, FIELDS[fields])
+        explained = ins.explain(model, X)
+        for at, (f, g) in enumerate(explained.field_pairs):
+            terms = [slow_pair(one, X, f, g) for one in by_draw(model)]
+            for found, expected in (
+                (explained.pairs, np.mean(terms, axis=0)),
+                (explained.pairs_std, np.std(terms, axis=0)),
+            ):
+                np.testing.assert_allclose(found[:, at], expected, atol=1e-9)
+
+    def test_terms_sum_to_the_mean_score(self, kind, fields):
+        model, X = make_drawn(kind, FIELDS[fields])
+        explained = ins.explain(model, X, label_pairs=True)
+        expected = np.mean([scores_of(one, X) for one in by_draw(model)], axis=0)
+        shares = explained.intercept + explained.by_field().sum(axis=1)
+        frame = explained.to_frame()
+        by_row = frame.groupby("row")["contribution"].sum()
+        for found in (explained.scores(), shares, by_row):
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+        if kind != "two classes":
+            np.testing.assert_allclose(expected, model.predict(X), rtol=1e-9, atol=1e-9)
+
+    def test_one_row_is_the_row_among_all(self, kind, fields):
+        model, X = make_drawn(kind, FIELDS[fields])
+        explained = ins.explain(model, X, label_pairs=True)
+        for row in (0, 7, X.shape[0] - 1):
+            alone = ins.explain(model, X[row : row + 1], label_pairs=True)
+            for name in TERMS:
+                for key in (name, f"{name}_std"):
+                    np.testing.assert_allclose(
+                        getattr(explained.only(row), key), getattr(alone, key)
+                    )
+
+    def test_table_has_the_deviation(self, kind, fields):
+        model, X = make_drawn(kind, FIELDS[fields])
+        explained = ins.explain(model, X)
+        frame = explained.to_frame()
+        assert frame.columns[-2:].tolist() == ["contribution", "std"]
+        by_term = frame.groupby("term")["std"]
+        assert by_term.get_group("intercept").eq(explained.intercept_std).all()
+        linear = frame[frame["term"] == "linear"]
+        np.testing.assert_array_equal(linear["std"], explained.linear_std)
+        pairs = frame.loc[frame["term"] == "pair", "std"]
+        assert set(pairs) <= set(explained.pairs_std.ravel())
+        whole = ins.explain(model, X, label_pairs=True)
+        labels = whole.to_frame()
+        np.testing.assert_array_equal(
+            labels.loc[labels["term"] == "pair", "std"], whole.label_terms_std
+        )
+        of_row = frame[frame["row"] == 7]
+        np.testing.assert_array_equal(explained.to_frame(7)["std"], of_row["std"])
+
+    def test_strengths_are_those_of_the_aligned_mean(self, kind, fields):
+        model, X = make_drawn(kind, FIELDS[fields])
+        aligned = copy.copy(model)
+        del aligned.samples_
+        np.testing.assert_array_equal(
+            ins.field_interactions(model, X), ins.field_interactions(aligned, X)
+        )
+        assert ins.top_interactions(model, 3) == ins.top_interactions(aligned, 3)
+        assert ins.similar(model, "field2", "x5") == ins.similar(
+            aligned, "field2", "x5"
+        )
+
+
+class TestSpread:
+    @pytest.mark.parametrize("kind", ["fm", "ffm inside", "three classes"])
+    def test_none_without_draws(self, kind):
+        model, X = make_model(kind, FIELDS["mixed"])
+        explained = ins.explain(model, X, label_pairs=True)
+        assert all(getattr(explained, f"{name}_std") is None for name in TERMS)
+        assert "std" not in explained.to_frame()
+
+    def test_none_of_a_single_draw(self):
+        model, X = make_drawn("fm", FIELDS["sorted"], n_draws=1)
+        explained = ins.explain(model, X, label_pairs=True)
+        assert explained.intercept == model.samples_.intercept[0]
+        assert explained.intercept_std == 0
+        for name in TERMS[1:]:
+            std = getattr(explained, f"{name}_std")
+            assert std.shape == getattr(explained, name).shape and not std.any()
+
+    def test_of_draws_that_are_large_beside_it(self):
+        model, X = make_drawn("fm", FIELDS["sorted"])
+        before = ins.explain(model, X)
+        model.samples_ = replace(model.samples_, linear=model.samples_.linear + 1e6)
+        after = ins.explain(model, X)
+        assert np.abs(after.linear).max() > 1e5
+        np.testing.assert_allclose(after.linear_std, before.linear_std, atol=1e-8)
+
+    def test_parts_of_rows_do_not_matter(self, monkeypatch):
+        model, X = make_drawn("fm inside", FIELDS["mixed"])
+        whole = ins.explain(model, X, label_pairs=True)
+        monkeypatch.setattr("skwfm.inspection._terms._PART_VALUES", 1)
+        parts = ins.explain(model, X, label_pairs=True)
+        for name in ("pairs", "pairs_std", "label_terms", "label_terms_std"):
+            np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+    def test_draws_are_not_held_at_once(self):
+        n_draws, n_rows = 200, 2000
+        model, _ = make_drawn("fm", FIELDS["sorted"], n_draws=n_draws)
+        X = FieldCSR(
+            np.random.default_rng(0).normal(size=(n_rows, 8)), fields=[3, 2, 3]
+        )
+        ins.explain(model, X[:1])
+        tracemalloc.start()
+        explained = ins.explain(model, X)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        of_one = explained.linear.nbytes + explained.pairs.nbytes
+        assert peak < 30 * of_one < n_draws * of_one
+
+    def test_room_is_for_both(self, monkeypatch):
+        model, X = make_drawn("fm", FIELDS["sorted"])
+        monkeypatch.setattr("skwfm.inspection._explain.memory_limit", lambda: 2000)
+        message = "360 terms of pairs of fields and their spread take"
+        with pytest.raises(MemoryError, match=message):
+            ins.explain(model, X)
+
+    @pytest.mark.parametrize("name", ["factors", "linear"])
+    def test_numbers_that_overflow(self, name):
+        model, X = make_drawn("fm", FIELDS["sorted"])
+        huge = getattr(model.samples_, name) * 1e200
+        model.samples_ = replace(model.samples_, **{name: huge})
+        with pytest.raises(ValueError, match="too large for a float"):
+            ins.explain(model, X, label_pairs=True)
+
+    def test_of_a_pipeline(self):
+        table = films(1200)
+        fm = WeightedFMRegressor(4, solver="mcmc", max_iter=8, random_state=0)
+        model = make_pipeline(FieldTransformer(), fm).fit(table, rating(table))
+        assert fm.factors_.dtype == np.float32
+        explained = ins.explain(model, table)
+        np.testing.assert_allclose(explained.scores(), model.predict(table), atol=1e-5)
+        assert (explained.linear_std > 0).all()
+        spreads = explained.to_frame(0).set_index(["term", "field", "label"])["std"]
+        labels = model[:-1].get_feature_names_out().tolist()
+        user = table["user"][0]
+        at = next(i for i, name in enumerate(labels) if name.endswith(f"user={user}"))
+        expected = fm.samples_.linear[:, at].std(dtype=np.float64)
+        assert spreads["linear", "user", user] == pytest.approx(expected)
+
+    def test_of_two_classes_is_near_the_decision(self):
+        X = make_rows(FIELDS["mixed"])
+        y = np.arange(X.shape[0]) % 2
+        model = WeightedFMClassifier(2, solver="mcmc", max_iter=20, random_state=0)
+        scores = ins.explain(model.fit(X, y), X).scores()
+        decision = model.decision_function(X)
+        assert np.corrcoef(scores, decision)[0, 1] > 0.97
+        assert not np.allclose(scores, decision, atol=1e-3)
+
+    def test_score_of_levels_is_latent(self):
+        X = make_rows(FIELDS["mixed"])
+        y = np.resize([1.0, 2.0, 5.0], X.shape[0])
+        model = WeightedFMRegressor(2, loss="ordinal", max_iter=6, random_state=0)
+        model.fit(X, y)
+        assert score_unit(open_model(model)) == "latent score"
+        explained = ins.explain(model, X)
+        each = [scores_of(one, X) for one in by_draw(model)]
+        np.testing.assert_allclose(explained.scores(), np.mean(each, axis=0), atol=1e-9)
+        model.set_params(loss="squared_error").fit(X, y)
+        assert score_unit(open_model(model)) == "units of the target"
 
 
 def test_no_rows_are_refused_as_by_predict():

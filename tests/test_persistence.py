@@ -9,6 +9,7 @@ import pickle
 import random
 import struct
 import tracemalloc
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from fitted_kinds import (
     grown,
     labels,
     outputs,
+    target_for,
     three,
 )
 from hypothesis import given
@@ -117,8 +119,28 @@ def test_warm_start_goes_on(path):
     assert restored.n_iter_ == model.n_iter_
 
 
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("n_burn_in", ["auto", 1])
+@pytest.mark.parametrize(
+    "kind", ["draws", "draws with spread", "draws of classes", "draws of levels"]
+)
+def test_chain_goes_on_from_the_last_draw(kind, n_burn_in, mmap, path):
+    model, rows = KINDS[kind]()
+    model.set_params(warm_start=True, n_burn_in=n_burn_in)
+    y = target_for(model)
+    model.save(path)
+    restored, content = skwfm.load(path, mmap=mmap), path.read_bytes()
+    before = model.samples_
+    assert_same(model.fit(rows, y), restored.fit(rows, y), rows)
+    assert model.samples_ is not before and len(restored.samples_) == 3
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("writer", [pickle, joblib, cloudpickle])
-@pytest.mark.parametrize("kind", ["pipeline", "transformer", "grown"])
+@pytest.mark.parametrize(
+    "kind",
+    ["pipeline", "transformer", "grown", "draws with spread", "draws of classes"],
+)
 def test_pickles_hold_the_same(kind, writer, path):
     model, rows = KINDS[kind]()
     with open(path, "wb") as stream:
@@ -435,6 +457,109 @@ def test_parts_that_do_not_fit_are_rejected(name, path):
     assert_rejected(path)
 
 
+def levels_of(values, cuts):
+    """Return what gives draws levels in an order."""
+    levels, cuts = np.array(values, float), np.array([cuts] * 3, float)
+    return lambda draws: {"levels": levels, "cuts": cuts}
+
+
+def with_nan(array):
+    array = array.copy()
+    array.flat[-1] = np.nan
+    return array
+
+
+WRONG_DRAWS = {
+    "no draws": lambda d: {
+        f: getattr(d, f)[:0]
+        for f in ("factors", "linear", "intercept", "noise", "spread")
+    },
+    "fewer intercepts": lambda d: {"intercept": d.intercept[:-1]},
+    "more noises": lambda d: {"noise": np.ones(4)},
+    "noise 0": lambda d: {"noise": d.noise * 0},
+    "noise below 0": lambda d: {"noise": -d.noise},
+    "noise NaN": lambda d: {"noise": with_nan(d.noise)},
+    "noise infinite": lambda d: {"noise": d.noise + np.inf},
+    "noise of float32": lambda d: {"noise": d.noise.astype(np.float32)},
+    "intercept NaN": lambda d: {"intercept": with_nan(d.intercept)},
+    "intercept as a number": lambda d: {"intercept": 1.0},
+    "factors of other columns": lambda d: {"factors": d.factors[:, :-1]},
+    "factors of other length": lambda d: {"factors": d.factors[..., :1]},
+    "factors of float32": lambda d: {"factors": d.factors.astype(np.float32)},
+    "factors of a draw": lambda d: {"factors": d.factors[0]},
+    "whole factors": lambda d: {"factors": d.factors.astype(np.int32)},
+    "linear of other columns": lambda d: {"linear": d.linear[:, :-1]},
+    "linear of float32": lambda d: {"linear": d.linear.astype(np.float32)},
+    "no linear": lambda d: {"linear": None},
+    "spread of other columns": lambda d: {"spread": d.spread[:, :-1]},
+    "spread of fewer draws": lambda d: {"spread": d.spread[:-1]},
+    "spread of float32": lambda d: {"spread": d.spread.astype(np.float32)},
+    "spread of text": lambda d: {"spread": "wide"},
+    "cuts only": lambda d: {"cuts": np.zeros((3, 2))},
+    "levels only": lambda d: {"levels": np.arange(3.0)},
+    "no levels": levels_of([], []),
+    "too few cuts": levels_of([1, 2, 3], [0]),
+    "cuts of a draw": lambda d: {"cuts": np.zeros(2), "levels": np.arange(3.0)},
+    "cuts out of order": levels_of([1, 2, 3], [1, 0]),
+    "a cut that is NaN": levels_of([1, 2, 3], [0, np.nan]),
+    "an infinite cut": levels_of([1, 2, 3], [0, np.inf]),
+    "levels out of order": levels_of([1, 3, 2], [0, 1]),
+    "a level twice": levels_of([1, 2, 2], [0, 1]),
+    "a level that is NaN": levels_of([1, 2, np.nan], [0, 1]),
+    "whole levels": lambda d: {"levels": np.arange(3), "cuts": np.zeros((3, 2))},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_DRAWS)
+def test_draws_that_do_not_fit_are_rejected(kind, path):
+    model, _ = KINDS["draws with spread"]()
+    draws = replace(model.samples_, **WRONG_DRAWS[kind](model.samples_))
+    rewrite_model(model, path, "samples_", draws)
+    assert_rejected(path, "samples_ does not fit")
+
+
+OTHER_RECORD = skwfm.hstack([X]).field_map
+
+
+@pytest.mark.parametrize("value", [None, 1.0, [], {}, OTHER_RECORD], ids=repr)
+def test_what_are_no_draws_is_rejected(value, path):
+    model, _ = KINDS["draws"]()
+    rewrite_model(model, path, "samples_", value)
+    assert_rejected(path, "samples_ does not fit")
+
+
+def test_draws_of_another_kind_of_model_are_rejected(path):
+    draws = KINDS["draws"]()[0].samples_
+    for kind in ("huber", "classes of text"):  # an FFM, and three scores
+        rewrite_model(KINDS[kind]()[0], path, "samples_", draws)
+        assert_rejected(path, "samples_ does not fit")
+    model, _ = KINDS["draws of classes"]()
+    draws = replace(model.samples_, **levels_of([0, 1], [0])(None))
+    rewrite_model(model, path, "samples_", draws)
+    assert_rejected(path, "samples_ does not fit")
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        None,
+        [1.0, 2.0, 5.0],
+        np.array([1, 2, 5]),
+        np.array([1.0, 5.0, 2.0]),
+        np.array([1.0, 2.0, np.nan]),
+        np.array([1.0, 2.0, 2.0]),
+        np.array([1.0]),
+        np.ones((3, 1)),
+    ],
+    ids=repr,
+)
+def test_levels_that_are_none_are_rejected(levels, path):
+    """They are searched, and the place of a target among them is a place in arrays."""
+    model, _ = KINDS["draws of levels"]()
+    rewrite_model(model, path, "levels_", levels)
+    assert_rejected(path, "levels_ does not fit")
+
+
 def rewrite_model(model, path, name, value):
     """Sign a model of which an attribute was exchanged, past the checks of `save`."""
     model = pickle.loads(pickle.dumps(model))
@@ -532,7 +657,18 @@ def mutated(value, chooser):
 
 
 @pytest.mark.parametrize(
-    "kind", ["frame", "grown", "transformer", "history", "ftrl", "rare labels"]
+    "kind",
+    [
+        "frame",
+        "grown",
+        "transformer",
+        "history",
+        "ftrl",
+        "rare labels",
+        "draws with spread",
+        "draws of classes",
+        "draws of levels",
+    ],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_signed_mutations_are_rejected_or_do_no_harm(kind, path):
@@ -561,7 +697,10 @@ def use(model, rows):
     """Use a model of which anything may be wrong that does not crash Python."""
     try:
         outputs(model, rows)
-        if hasattr(model, "partial_fit"):
+        if hasattr(model, "samples_"):
+            go_on = model.set_params(warm_start=True, max_iter=1)
+            go_on.fit(rows, target_for(model))
+        elif hasattr(model, "partial_fit"):
             model.partial_fit(rows, *([Y] if hasattr(model, "factors_") else []))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         pass  # anything but a crash, or no end

@@ -12,12 +12,12 @@ from skwfm.datasets import load_movielens
 
 
 @cache
-def _fitted() -> tuple[WeightedFMRegressor, Any]:
-    """Return the model of the page and its rows."""
+def _fitted(**params: Any) -> tuple[WeightedFMRegressor, Any]:
+    """Return a model of the page and its rows."""
     ratings = load_movielens().astype({"user": str})
     ratings["genres"] = ratings["genres"].replace("", None).str.split("|")
     X = ratings[["user", "title", "genres"]]
-    return WeightedFMRegressor(random_state=0).fit(X, ratings["rating"]), X
+    return WeightedFMRegressor(random_state=0, **params).fit(X, ratings["rating"]), X
 
 
 def _picture(width: float, height: float) -> Callable[..., Callable[[Path], None]]:
@@ -38,6 +38,13 @@ def _picture(width: float, height: float) -> Callable[..., Callable[[Path], None
 def contributions(axes: Any) -> None:
     """Draw the terms of a row."""
     fm, X = _fitted()
+    inspection.ContributionDisplay.from_estimator(fm, X, row=1, ax=axes)
+
+
+@_picture(7.0, 4.2)
+def spread(axes: Any) -> None:
+    """Draw the terms of a row and how sure they are."""
+    fm, X = _fitted(solver="mcmc", max_iter=30)
     inspection.ContributionDisplay.from_estimator(fm, X, row=1, ax=axes)
 
 
@@ -68,6 +75,7 @@ def training(axes: Any) -> None:
 
 PICTURES: dict[str, Callable[[Path], None]] = {
     "contributions": contributions,
+    "spread": spread,
     "interactions": interactions,
     "embedding": embedding,
     "training": training,

@@ -11,10 +11,19 @@ from sklearn.utils.validation import _num_samples
 
 from skwfm._inspection_validation import check_count, check_row
 from skwfm._validation import shorten_text
-from skwfm.inspection._drawing import BLUE, GREY, ORANGE, decimals, new_axes, plain
+from skwfm.inspection._drawing import (
+    BLUE,
+    DARK,
+    GREY,
+    ORANGE,
+    decimals,
+    new_axes,
+    plain,
+)
 from skwfm.inspection._explain import explained_by
 from skwfm.inspection._explanation import Explanation
-from skwfm.inspection._opened import open_model, score_unit
+from skwfm.inspection._opened import Opened, open_model, score_unit
+from skwfm.inspection._terms import field_pair_terms, linear_terms
 
 __all__ = ["ContributionDisplay"]
 
@@ -28,7 +37,9 @@ class ContributionDisplay:
     """Waterfall of the terms that the score of one row is the sum of.
 
     Made by `from_estimator`. From the intercept on, each bar is a term, the largest
-    first; small ones are one bar. The last one ends at the score.
+    first; small ones are one bar. The last one ends at the score. Of a model with draws
+    of its parameters, bars are means, and lines across their ends reach one standard
+    deviation to both sides.
 
     Parameters
     ----------
@@ -40,6 +51,9 @@ class ContributionDisplay:
         Where the bars start.
     unit : str, default="score"
         What the score is.
+    draws : array of shape (n_draws, 1 + n_terms), optional
+        Intercept and terms in each draw of the parameters. All of them, since the
+        deviation of a sum does not follow from those of its terms.
 
     Attributes
     ----------
@@ -75,11 +89,13 @@ class ContributionDisplay:
         intercept: float,
         *,
         unit: str = "score",
+        draws: Any = None,
     ) -> None:
         self.names = names
         self.contributions = contributions
         self.intercept = intercept
         self.unit = unit
+        self.draws = draws
 
     @classmethod
     def from_estimator(
@@ -159,8 +175,14 @@ class ContributionDisplay:
             at = at if target is None else opened.target(target)
             target = explained.classes[at]
             intercept, linear, pairs = intercept[at], linear[:, at], pairs[..., at]
-        names, terms = _terms(explained, linear, pairs[0])
-        display = cls(names, terms, float(intercept), unit=score_unit(opened, target))
+        names, shown = _names(explained)
+        display = cls(
+            names,
+            np.r_[linear, pairs[0][shown]],
+            float(intercept),
+            unit=score_unit(opened, target),
+            draws=_by_draw(opened, explained, shown) if opened.draws else None,
+        )
         return display.plot(n_terms=n_terms, ax=ax)
 
     def plot(self, *, n_terms: int = 12, ax: Any = None) -> Self:
@@ -194,28 +216,17 @@ class ContributionDisplay:
         ['genre=Art', '2 smaller terms']
         """
         check_count(n_terms, "n_terms")
-        names, terms = self._largest(n_terms)
+        names, terms, spreads = self._largest(n_terms)
         ends = self.intercept + np.cumsum(terms)
-        starts = ends - terms
         ax = new_axes(ax, (7.5, 1.6 + 0.32 * len(names)))
-        places = np.arange(len(names))
-        colours = [BLUE if term >= 0 else ORANGE for term in terms]
-        self.bars_ = ax.barh(places, terms, left=starts, color=colours, height=0.62)
-        paper = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 0.4}
-        n_decimals = decimals(np.abs(terms).max(initial=0), 3)
-        texts = [f"{term:+.{n_decimals}f}" for term in terms]
-        ax.bar_label(self.bars_, texts, padding=3, size=8, bbox=paper)
+        self._draw_bars(ax, terms, ends, spreads)
         levels = np.r_[self.intercept, ends]
         for place, level in enumerate(levels[1:-1]):
             ax.plot([level, level], [place, place + 1], color=GREY, linewidth=0.6)
-        score = float(levels[-1])
-        for level, label, style in (
-            (self.intercept, f"intercept {self.intercept:.3g}", ":"),
-            (score, f"score {score:.3g}", "-"),
-        ):
-            ax.axvline(level, color=GREY, linestyle=style, linewidth=1, label=label)
+        self._draw_lines(ax, float(levels[-1]))
         ax.set_yticks(
-            places, [plain(shorten_text(name, _NAME_WIDTH)) for name in names]
+            np.arange(len(names)),
+            [plain(shorten_text(name, _NAME_WIDTH)) for name in names],
         )
         ax.invert_yaxis()
         ax.use_sticky_edges = False  # the numbers stand beyond the bars
@@ -223,38 +234,91 @@ class ContributionDisplay:
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         unit = self.unit[:1].upper() + self.unit[1:]
-        ax.set(xlabel=plain(unit), title="Terms of one row")
+        spread = "" if self.draws is None else ", ± one standard deviation"
+        ax.set(xlabel=plain(unit), title=f"Terms of one row{spread}")
         ax.legend(frameon=False, loc="best", fontsize=8)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _largest(self, n_terms: int) -> tuple[list[str], Any]:
-        """Return the largest terms, and the sum of the rest as one."""
+    def _draw_bars(self, ax: Any, terms: Any, ends: Any, spreads: Any) -> None:
+        """Draw the bars, their numbers and how sure they are."""
+        colours = [BLUE if term >= 0 else ORANGE for term in terms]
+        self.bars_ = ax.barh(
+            np.arange(len(terms)),
+            terms,
+            left=ends - terms,
+            color=colours,
+            height=0.62,
+            xerr=spreads,
+            error_kw={"ecolor": DARK, "elinewidth": 1.2},
+        )
+        paper = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 0.4}
+        n_decimals = decimals(np.abs(terms).max(initial=0), 3)
+        texts = [f"{term:+.{n_decimals}f}" for term in terms]
+        ax.bar_label(self.bars_, texts, padding=3, size=8, bbox=paper)
+
+    def _draw_lines(self, ax: Any, score: float) -> None:
+        """Draw where the bars start and where they end."""
+        spreads = ["", ""]
+        if self.draws is not None:
+            draws = np.asarray(self.draws, dtype=float)
+            sums = draws[:, 0], draws.sum(axis=1)
+            spreads = [f" ± {values.std():.2g}" for values in sums]
+        levels = (self.intercept, ":"), (score, "-")
+        for name, (level, style), spread in zip(
+            ("intercept", "score"), levels, spreads, strict=True
+        ):
+            label = f"{name} {level:.3g}{spread}"
+            ax.axvline(level, color=GREY, linestyle=style, linewidth=1, label=label)
+
+    def _largest(self, n_terms: int) -> tuple[list[str], Any, Any]:
+        """Return the largest terms, the sum of the rest as one, and their spread."""
         terms = np.asarray(self.contributions, dtype=float)
         order = np.argsort(-np.abs(terms), kind="stable")
         names = [self.names[i] for i in order]
-        terms = terms[order]
+        # The terms, and below them what they are in each draw.
+        table = (
+            terms[None]
+            if self.draws is None
+            else np.vstack([terms, np.asarray(self.draws, dtype=float)[:, 1:]])
+        )
+        table = table[:, order]
         if len(names) > n_terms:
             kept = n_terms - 1
-            rest = f"{len(names) - kept} smaller terms"
-            return [*names[:kept], rest], np.r_[terms[:kept], terms[kept:].sum()]
-        return names, terms
+            names = [*names[:kept], f"{len(names) - kept} smaller terms"]
+            rest = table[:, kept:].sum(axis=1)
+            table = np.column_stack([table[:, :kept], rest])
+        return names, table[0], None if self.draws is None else table[1:].std(axis=0)
 
 
-def _terms(explained: Explanation, linear: Any, pairs: Any) -> tuple[list[str], Any]:
-    """Return the names and values of the terms of the only row."""
+def _names(explained: Explanation) -> tuple[list[str], Any]:
+    """Return the names of the terms of the only row, and the pairs among them."""
     fields, labels = explained.names_of_entries()
-    texts = [f"{f}={t}" if t else str(f) for f, t in zip(fields, labels, strict=True)]
+    names = [f"{f}={t}" if t else str(f) for f, t in zip(fields, labels, strict=True)]
     bags: list[list[str]] = [[] for _ in explained.field_names]
     for f, label in zip(explained.field_of_entry, labels, strict=True):
         bags[f].append(str(label))
-    names, values = texts, list(linear)
-    for (f, g), term in zip(explained.field_pairs, pairs, strict=True):
+    shown = []
+    for at, (f, g) in enumerate(explained.field_pairs):
         if bags[f] and bags[g] and (f != g or len(bags[f]) > 1):
             one, other = (_bag_name(explained.field_names[h], bags[h]) for h in (f, g))
-            names = [*names, f"{one} × {other}" if f != g else f"inside {one}"]
-            values.append(term)
-    return names, np.array(values)
+            names.append(f"{one} × {other}" if f != g else f"inside {one}")
+            shown.append(at)
+    return names, np.array(shown, dtype=np.int64)
+
+
+def _by_draw(opened: Opened, explained: Explanation, shown: Any) -> Any:
+    """Return the intercept and the terms of the only row in each draw."""
+    rows = explained.rows
+    table = [
+        (
+            draw.bias,
+            linear_terms(draw, rows)[:, 0],
+            field_pair_terms(draw, rows).mean[0, shown, 0],
+        )
+        for draw in opened.draws
+    ]
+    return np.array([np.concatenate(parts) for parts in table])
 
 
 def _bag_name(field: str, labels: list[str]) -> str:

@@ -15,11 +15,20 @@ import numpy.typing as npt
 
 from skwfm._extras import require
 
-__all__ = ["BLUE", "GREY", "ORANGE", "decimals", "new_axes", "plain", "write_apart"]
+__all__ = [
+    "BLUE",
+    "DARK",
+    "GREY",
+    "ORANGE",
+    "decimals",
+    "new_axes",
+    "plain",
+    "write_apart",
+]
 
 Array = npt.NDArray[Any]
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
+BLUE, ORANGE, GREY, DARK = "#0072B2", "#D55E00", "#666666", "#222222"
 # Directions in which a name may stand from its point, the best first.
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 # Pixels between a point and its name, and where a line must tell what belongs together.

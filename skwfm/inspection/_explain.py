@@ -15,7 +15,14 @@ from skwfm._inspection_validation import check_finite_terms, too_many_terms_erro
 from skwfm._memory import memory_limit
 from skwfm.inspection._explanation import Explanation
 from skwfm.inspection._opened import Opened, open_model
-from skwfm.inspection._terms import field_pair_terms, label_pair_terms, n_label_pairs
+from skwfm.inspection._terms import (
+    Terms,
+    field_pair_terms,
+    label_pair_terms,
+    linear_terms,
+    n_label_pairs,
+    over_draws,
+)
 
 __all__ = ["explain", "explained_by"]
 
@@ -29,7 +36,9 @@ def explain(
 
     ``score = b + sum_j w_ij a_j + sum of the pairs``, the polynomial of a factorization
     machine [1]_: exact, in float64. A term says by how much it raises the prediction:
-    a rating, log-odds.
+    a rating, log-odds. Of a model with draws of its parameters, those of
+    ``solver="mcmc"``, every term is the mean over the draws, with the standard
+    deviation over them beside it.
 
     Parameters
     ----------
@@ -67,7 +76,13 @@ def explain(
 
     Notes
     -----
-    Time and memory: O(n_rows n_fields^2 k), 8 bytes per row and pair of fields.
+    Time and memory: O(n_rows n_fields^2 k), 8 bytes per row and pair of fields. With
+    draws it takes the time of each of them, but memory only for means and deviations.
+
+    With draws the terms sum to the mean score. That is what a regressor predicts; with
+    ``loss="ordinal"`` it is the mean latent score, and of two classes the mean of the
+    log-odds, while ``decision_function`` gives the log-odds of the mean probability:
+    near, but not equal.
 
     References
     ----------
@@ -93,40 +108,56 @@ def explain(
     ['Art', 'War', 'bob']
     >>> bool(np.isclose(table["contribution"].sum(), fm.predict(films[1:2])[0]))
     True
+    >>> fm = WeightedFMRegressor(2, solver="mcmc", max_iter=40, random_state=0)
+    >>> table = explain(fm.fit(films, [1.0, 3.0] * 20), films).to_frame(row=1)
+    >>> table.columns[-2:].tolist(), bool((table["std"] > 0).all())
+    (['contribution', 'std'], True)
     """
     return explained_by(open_model(estimator, feature_names), X, label_pairs)
 
 
 def explained_by(opened: Opened, X: Any, label_pairs: bool = False) -> Explanation:
     """Explain rows of a model that is open already, see `explain`."""
-    rows, model = opened.rows(X), opened.model
-    n_pairs = rows.shape[0] * len(model.field_pairs) * model.n_outputs
-    _check_room("pairs of fields", n_pairs)
-    entries = terms = None
+    rows, model, draws = opened.rows(X), opened.model, opened.draws
+    n_numbers = model.n_outputs * (2 if draws else 1)
+    what = " and their spread" if draws else ""
+    n_pairs = rows.shape[0] * len(model.field_pairs) * n_numbers
+    _check_room(f"pairs of fields{what}", n_pairs)
+    entries, label_terms = None, Terms(None)
     if label_pairs:
-        _check_room("pairs of labels", (2 + model.n_outputs) * n_label_pairs(rows))
-        entries, terms = label_pair_terms(model, rows)
-    weights = rows.data.astype(np.float64)[:, None]
+        _check_room(f"pairs of labels{what}", (2 + n_numbers) * n_label_pairs(rows))
+        entries, label_terms = label_pair_terms(model, rows, draws)
+    bias = over_draws(lambda one: one.bias.astype(np.float64), model, draws)
+    linear = over_draws(lambda one: linear_terms(one, rows), model, draws)
+    check_finite_terms(linear.mean)
     several = model.n_outputs > 1
-    bias = model.bias.astype(np.float64)
-    linear = weights * model.linear[rows.indices]
-    check_finite_terms(linear)
+    if not several:
+        bias = Terms(*(None if part is None else float(part[0]) for part in bias))
+    linear, pairs, label_terms = (
+        part if several else _squeezed(part)
+        for part in (linear, field_pair_terms(model, rows, draws), label_terms)
+    )
     return Explanation(
         rows,
-        bias if several else float(bias[0]),
-        _squeezed(linear, several),
-        _squeezed(field_pair_terms(model, rows), several),
+        bias.mean,
+        linear.mean,
+        pairs.mean,
         model.field_pairs,
         opened.feature_names,
         opened.field_names,
         opened.estimator.classes_ if several else None,
         entries,
-        None if terms is None else _squeezed(terms, several),
+        label_terms.mean,
+        bias.std,
+        linear.std,
+        pairs.std,
+        label_terms.std,
     )
 
 
-def _squeezed(terms: Array, several: bool) -> Array:
-    return terms if several else terms[..., 0]
+def _squeezed(terms: Terms) -> Terms:
+    """Leave out the axis of a single score."""
+    return Terms(*(None if part is None else part[..., 0] for part in terms))
 
 
 def _check_room(what: str, n_terms: int) -> None:

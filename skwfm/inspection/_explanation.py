@@ -26,7 +26,9 @@ Array = npt.NDArray[Any]
 class Explanation:
     """The terms that the scores of some rows consist of, see `explain`.
 
-    With more than two classes every array of terms has a last axis for them.
+    With more than two classes every array of terms has a last axis for them. Of a model
+    with draws of its parameters, terms are means over the draws, and what ends in
+    ``_std`` is their standard deviation over them; else that is None.
 
     Parameters
     ----------
@@ -50,6 +52,9 @@ class Explanation:
         The two entries of `rows` of each pair of labels, if asked for.
     label_terms : array of shape (n_label_pairs,), optional
         Their terms; over the labels of two fields they sum to that in `pairs`.
+    intercept_std, linear_std, pairs_std, label_terms_std : optional
+        Standard deviations, of the shapes of the terms. Terms move together from draw
+        to draw, so that the deviation of a sum does not follow from these.
 
     See Also
     --------
@@ -83,6 +88,10 @@ class Explanation:
     classes: Array | None = None
     label_entries: npt.NDArray[np.int64] | None = None
     label_terms: Array | None = None
+    intercept_std: float | None = None
+    linear_std: Array | None = None
+    pairs_std: Array | None = None
+    label_terms_std: Array | None = None
 
     def __repr__(self) -> str:
         """Show how much there is."""
@@ -99,7 +108,8 @@ class Explanation:
         -------
         array of shape (n_rows,) or (n_rows, n_classes)
             ``decision_function`` of a classifier, ``predict`` of a regressor (its
-            logarithm with ``loss="poisson"``), to rounding.
+            logarithm with ``loss="poisson"``), to rounding. Of a model with draws the
+            mean score, see `explain`.
 
         Examples
         --------
@@ -123,7 +133,7 @@ class Explanation:
         Returns
         -------
         array of shape (n_rows, n_fields) or (n_rows, n_fields, n_classes)
-            The shares, in units of the score.
+            The shares, in units of the score; of a model with draws their means.
 
         References
         ----------
@@ -167,10 +177,10 @@ class Explanation:
         DataFrame
             A line per term with the columns ``row``, ``term`` ("intercept",
             "linear" or "pair"), ``field``, ``label``, ``field_2``, ``label_2``,
-            ``contribution`` and, with more than two classes, ``class``. Pairs are
-            those of labels if they were asked for, else those of fields. Pairs of
-            fields of which one is empty are left out. The contributions of a row sum
-            to its score.
+            ``contribution`` and, with more than two classes, ``class``; of a model
+            with draws also ``std``. Pairs are those of labels if they were asked for,
+            else those of fields. Pairs of fields of which one is empty are left out.
+            The contributions of a row sum to its score.
 
         Raises
         ------
@@ -233,18 +243,18 @@ class Explanation:
         """
         check_row(row, self.rows.shape[0])
         start, stop = self.rows.indptr[row : row + 2].tolist()
-        entries, terms = self.label_entries, self.label_terms
-        if entries is not None and terms is not None:
+        entries = self.label_entries
+        kept = {"linear": slice(start, stop), "pairs": slice(row, row + 1)}
+        if entries is not None:
             here = (entries[:, 0] >= start) & (entries[:, 0] < stop)
-            entries, terms = entries[here] - start, terms[here]
-        return replace(
-            self,
-            rows=self.rows[row],
-            linear=self.linear[start:stop],
-            pairs=self.pairs[row : row + 1],
-            label_entries=entries,
-            label_terms=terms,
-        )
+            entries, kept["label_terms"] = entries[here] - start, here
+        parts = {
+            name: getattr(self, name)[where]
+            for term, where in kept.items()
+            for name in (term, f"{term}_std")
+            if getattr(self, name) is not None
+        }
+        return replace(self, rows=self.rows[row], label_entries=entries, **parts)
 
     @property
     def row_of_entry(self) -> npt.NDArray[np.int64]:
@@ -322,14 +332,16 @@ def _table(explained: Explanation, row: int | None) -> dict[str, Any]:
     order = np.argsort(out["row"], kind="stable")
     out = {key: values[order] for key, values in out.items()}
     out["row"] += 0 if row is None else row
-    contribution = out.pop("contribution")
+    numbers = {key: out.pop(key) for key in ("contribution", "std") if key in out}
     if e.classes is not None:
         out = {key: np.repeat(v, len(e.classes)) for key, v in out.items()}
-        out["class"] = np.tile(e.classes, len(contribution))
-    return {**out, "contribution": contribution.ravel()}
+        out["class"] = np.tile(e.classes, len(numbers["contribution"]))
+    return {**out, **{key: values.ravel() for key, values in numbers.items()}}
 
 
-def _part(term: str, row: Array, contribution: Array, **names: Any) -> dict[str, Array]:
+def _part(
+    term: str, row: Array, contribution: Array, std: Array | None, **names: Any
+) -> dict[str, Array]:
     """Return the columns for one kind of term; names that are not given are None."""
     n_terms = len(row)
     none = np.full(n_terms, None, dtype=object)
@@ -338,18 +350,21 @@ def _part(term: str, row: Array, contribution: Array, **names: Any) -> dict[str,
         "term": np.full(n_terms, term, dtype=object),
         **{k: names.get(k, none) for k in ("field", "label", "field_2", "label_2")},
         "contribution": contribution,
+        **({} if std is None else {"std": std}),
     }
 
 
 def _intercept_part(e: Explanation) -> dict[str, Array]:
     n_rows = e.rows.shape[0]
     intercept = np.broadcast_to(e.intercept, (n_rows, *np.shape(e.intercept)))
-    return _part("intercept", np.arange(n_rows), intercept)
+    std = None if e.intercept_std is None else np.full(n_rows, e.intercept_std)
+    return _part("intercept", np.arange(n_rows), intercept, std)
 
 
 def _linear_part(e: Explanation) -> dict[str, Array]:
     fields, labels = e.names_of_entries()
-    return _part("linear", e.row_of_entry, e.linear, field=fields, label=labels)
+    terms = e.linear, e.linear_std
+    return _part("linear", e.row_of_entry, *terms, field=fields, label=labels)
 
 
 def _field_pair_part(e: Explanation) -> dict[str, Array]:
@@ -357,8 +372,9 @@ def _field_pair_part(e: Explanation) -> dict[str, Array]:
     filled[e.row_of_entry, e.field_of_entry] = True
     row, pair = np.nonzero(filled[:, e.field_pairs].all(axis=2))
     names = np.array(e.field_names, dtype=object)[e.field_pairs[pair]]
-    terms = e.pairs[row, pair]
-    return _part("pair", row, terms, field=names[:, 0], field_2=names[:, 1])
+    std = None if e.pairs_std is None else e.pairs_std[row, pair]
+    terms = e.pairs[row, pair], std
+    return _part("pair", row, *terms, field=names[:, 0], field_2=names[:, 1])
 
 
 def _label_pair_part(e: Explanation) -> dict[str, Array]:
@@ -369,6 +385,7 @@ def _label_pair_part(e: Explanation) -> dict[str, Array]:
         "pair",
         e.row_of_entry[first],
         e.label_terms,
+        e.label_terms_std,
         field=fields[first],
         label=labels[first],
         field_2=fields[second],

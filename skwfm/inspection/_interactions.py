@@ -54,7 +54,8 @@ def field_interactions(estimator: Any, X: Any = None) -> npt.NDArray[np.float64]
     array of float64, shape (n_fields, n_fields)
         Symmetric, in units of the score, in the order of ``field_names_``. The diagonal
         is 0 unless pairs inside a field count. With more than two classes the mean
-        square is also over the classes.
+        square is also over the classes. Of a model with draws: of `factors_`, their
+        aligned mean.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def _over_rows(opened: Opened, X: Any) -> Array:
     n_part = max(_PART_TERMS // max(n_pairs * opened.model.n_outputs, 1), 1)
     sums = np.zeros(n_pairs)
     for start in range(0, n_rows, n_part):
-        terms = field_pair_terms(opened.model, rows[start : start + n_part])
+        terms = field_pair_terms(opened.model, rows[start : start + n_part]).mean
         with np.errstate(over="ignore"):
             sums += np.square(terms).sum(axis=(0, 2))
     return sums / (n_rows * opened.model.n_outputs)

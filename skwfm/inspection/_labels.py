@@ -166,7 +166,8 @@ def top_interactions(
     list of LabelPair
         Named tuples ``(field_1, label_1, field_2, label_2, effect, strength)``, the
         strongest first; ``pandas.DataFrame`` takes the list as it is. `effect` is
-        signed and for weight 1, `strength` is what they are ranked by.
+        signed and for weight 1, `strength` is what they are ranked by. Of a model with
+        draws: of `factors_`, their aligned mean.
 
     Raises
     ------
@@ -366,7 +367,8 @@ def similar(
     -------
     list of SimilarLabel
         Named tuples ``(label, similarity)``, the most similar first, without `label`
-        itself; ``pandas.DataFrame`` takes the list as it is.
+        itself; ``pandas.DataFrame`` takes the list as it is. Of a model with draws: by
+        `factors_`, their aligned mean.
 
     Raises
     ------

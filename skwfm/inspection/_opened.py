@@ -8,7 +8,7 @@ name the columns. The label of a column is its name without what stands for the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,8 @@ class Opened:
     steps: Any
     """What encodes the rows, None where they are taken as they are."""
     model: Model
+    """Of a model with draws: their mean, as `factors_` is."""
+    draws: tuple[Model, ...] = ()
     given_names: Array | None = None
     """Names of the columns, if some were given."""
 
@@ -121,7 +123,8 @@ def open_model(estimator: Any, feature_names: Any = None) -> Opened:
     check_is_fitted(inner, "factors_")
     if feature_names is not None:
         feature_names = _checked_names(feature_names, len(inner.fields_))
-    return Opened(inner, steps, _model(inner), feature_names)
+    model = _model(inner)
+    return Opened(inner, steps, model, _draws(inner, model), feature_names)
 
 
 def _checked_names(feature_names: Any, n_columns: int) -> Array:
@@ -145,6 +148,14 @@ def _model(estimator: BaseWeightedFM) -> Model:
         layout.n_fields,
         # Fields of one column each have no pairs inside.
         layout.intra_field and not fields.singletons,
+    )
+
+
+def _draws(estimator: BaseWeightedFM, model: Model) -> tuple[Model, ...]:
+    """Return the model by each draw of its parameters, if it has some."""
+    return tuple(
+        replace(model, factors=factors[:, None], linear=linear, bias=bias)
+        for factors, linear, bias in getattr(estimator, "samples_", ())
     )
 
 
@@ -201,6 +212,8 @@ def score_unit(opened: Opened, target: Any = None) -> str:
     estimator = opened.estimator
     classes = getattr(estimator, "classes_", None)
     if classes is None:
+        if getattr(getattr(estimator, "samples_", None), "levels", None) is not None:
+            return "latent score"
         is_log = getattr(estimator, "loss", None) == "poisson"
         return "logarithm of the prediction" if is_log else "units of the target"
     if len(classes) == 2:

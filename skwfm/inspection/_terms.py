@@ -4,9 +4,12 @@ Linear terms ``w_ij a_j``; pair terms of two fields f < g, ``<S_f, S_g>`` of an 
 ``<A[f, g], A[g, f]>`` of an FFM, see `skwfm._kernels.reference`; and of one field with
 itself where pairs inside fields count, half of ``|S_f|^2 - sum_{j in f} |w_ij v_j|^2``.
 Terms of two labels j, l: ``w_ij w_il <v_j, v_l>`` or ``w_ij w_il <V[j, g], V[l, f]>``.
+A model with draws of its parameters has the mean over them, and the standard deviation.
 
-Storage: rows are taken in parts, so that the vectors of their labels take little.
-Cost: O(nnz F k + n_rows F^2 k) for the pairs of fields, O(k) for each pair of labels.
+Storage: rows are taken in parts, so that the vectors of their labels take little, and
+so do the terms of a draw.
+Cost: O(nnz F k + n_rows F^2 k) for the pairs of fields, O(k) for each pair of labels;
+as often as there are draws.
 
 References: Rendle (2010), "Factorization Machines", ICDM; Juan, Zhuang, Chin and Lin
 (2016), "Field-aware Factorization Machines for CTR Prediction", RecSys.
@@ -15,10 +18,11 @@ References: Rendle (2010), "Factorization Machines", ICDM; Juan, Zhuang, Chin an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +31,15 @@ import scipy.sparse as sp
 from skwfm._bags import FlatBags, to_flat
 from skwfm._inspection_validation import check_finite_terms
 
-__all__ = ["Model", "field_pair_terms", "label_pair_terms", "n_label_pairs"]
+__all__ = [
+    "Model",
+    "Terms",
+    "field_pair_terms",
+    "label_pair_terms",
+    "linear_terms",
+    "n_label_pairs",
+    "over_draws",
+]
 
 Array = npt.NDArray[Any]
 # Float64 values that a part of the rows may need.
@@ -71,7 +83,51 @@ class Model:
         return taken
 
 
-def field_pair_terms(model: Model, X: Any) -> Array:
+class Terms(NamedTuple):
+    """Terms of a model; if it has draws, mean and standard deviation over them."""
+
+    mean: Any
+    std: Any = None
+    """None without draws."""
+
+
+def over_draws(
+    terms: Callable[[Model], Array], model: Model, draws: Sequence[Model]
+) -> Terms:
+    """Return the terms of a model, or their moments over its draws.
+
+    Parameters
+    ----------
+    terms : callable
+        Takes a model, returns an array that is nobody else's.
+    model : Model
+        Used where there are no draws.
+    draws : sequence of Model
+        The model by each of them.
+    """
+    if not draws:
+        return Terms(terms(model))
+    mean: Any = 0.0
+    squares: Any = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for n, draw in enumerate(draws, start=1):
+            # Welford (1962): no difference of large sums.
+            change = terms(draw)
+            change -= mean
+            mean += change / n
+            squares += np.square(change, out=change) * ((n - 1) / n)
+    std = np.sqrt(squares / len(draws))
+    check_finite_terms(std)
+    return Terms(mean, std)
+
+
+def linear_terms(model: Model, X: Any) -> Array:
+    """Return the linear term of every entry of `X`, shape (nnz, C)."""
+    terms: Array = X.data.astype(np.float64)[:, None] * model.linear[X.indices]
+    return terms
+
+
+def field_pair_terms(model: Model, X: Any, draws: Sequence[Model] = ()) -> Terms:
     """Return the term of every pair of fields, shape (n_rows, n_pairs, C).
 
     Parameters
@@ -80,14 +136,27 @@ def field_pair_terms(model: Model, X: Any) -> Array:
         With pairs in the order of its `field_pairs`.
     X : CSR matrix of shape (n_rows, n_columns)
         Canonical.
+    draws : sequence of Model
+        See `over_draws`.
     """
     pairs = model.field_pairs
-    out = np.empty((X.shape[0], len(pairs), model.n_outputs))
+    out = _empty((X.shape[0], len(pairs), model.n_outputs), draws)
     with np.errstate(over="ignore", invalid="ignore"):
         for rows, bags in _parts(model, X):
-            out[rows] = _pair_terms(model, bags, pairs)
-    check_finite_terms(out)
+            terms = partial(_pair_terms, bags=bags, pairs=pairs)
+            _write(over_draws(terms, model, draws), out, rows)
+    check_finite_terms(out.mean)
     return out
+
+
+def _empty(shape: tuple[int, ...], draws: Sequence[Model]) -> Terms:
+    return Terms(np.empty(shape), np.empty(shape) if draws else None)
+
+
+def _write(part: Terms, out: Terms, rows: slice) -> None:
+    for values, whole in zip(part, out, strict=True):
+        if whole is not None:
+            whole[rows] = values
 
 
 def _parts(model: Model, X: Any) -> Iterator[tuple[slice, FlatBags]]:
@@ -143,33 +212,50 @@ def n_label_pairs(X: Any) -> int:
     return int((counts * (counts - 1) // 2).sum())
 
 
-def label_pair_terms(model: Model, X: Any) -> tuple[Array, Array]:
+def label_pair_terms(
+    model: Model, X: Any, draws: Sequence[Model] = ()
+) -> tuple[Array, Terms]:
     """Return the pairs of labels of every row, and their terms.
+
+    Parameters
+    ----------
+    model : Model
+        Says which pairs count.
+    X : CSR matrix of shape (n_rows, n_columns)
+        Canonical.
+    draws : sequence of Model
+        See `over_draws`.
 
     Returns
     -------
     entries : array of int64, shape (n_pairs, 2)
         Positions in ``X.indices``, by row.
-    terms : array of float64, shape (n_pairs, C)
+    terms : Terms of shape (n_pairs, C)
     """
     entries = _entry_pairs(X)
-    fields = model.fields[X.indices]
-    first, second = fields[entries].T
+    first, second = model.fields[X.indices][entries].T
     if not model.intra_field:
         entries = entries[first != second]
-    terms = np.empty((len(entries), model.n_outputs))
+    out = _empty((len(entries), model.n_outputs), draws)
     size = max(_PART_VALUES // (2 * model.factors[:1].size), 1)
     for start in range(0, len(entries), size):
-        pairs = entries[start : start + size]
-        left, right = (model.vectors(X.indices[side]) for side in pairs.T)
-        if model.field_aware:
-            at = np.arange(len(pairs))
-            left = left[at, :, fields[pairs[:, 1]]]
-            right = right[at, :, fields[pairs[:, 0]]]
-        weights = X.data[pairs].astype(np.float64).prod(axis=1)
-        products = np.einsum("pck,pck->pc", left, right)
-        terms[start : start + size] = weights[:, None] * products
-    return entries, terms
+        part = slice(start, start + size)
+        terms = partial(_products, X=X, pairs=entries[part])
+        _write(over_draws(terms, model, draws), out, part)
+    return entries, out
+
+
+def _products(model: Model, X: Any, pairs: Array) -> Array:
+    """Return the terms of some pairs of entries, shape (n_pairs, C)."""
+    left, right = (model.vectors(X.indices[side]) for side in pairs.T)
+    if model.field_aware:
+        first, second = model.fields[X.indices[pairs]].T
+        at = np.arange(len(pairs))
+        left, right = left[at, :, second], right[at, :, first]
+    weights = X.data[pairs].astype(np.float64).prod(axis=1)
+    products: Array = np.einsum("pck,pck->pc", left, right)
+    products *= weights[:, None]
+    return products
 
 
 def _entry_pairs(X: Any) -> npt.NDArray[np.int64]:

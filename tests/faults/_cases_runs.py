@@ -23,7 +23,16 @@ from unittest import mock
 import numpy as np
 import scipy.sparse as sp
 import torch
-from _inputs import MODELS, csr, fitted, make_model, outputs, parameters, target_of
+from _inputs import (
+    DRAWN,
+    MODELS,
+    csr,
+    fitted,
+    make_model,
+    outputs,
+    parameters,
+    target_of,
+)
 from _probe import Case, equal, refuse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import Callback
@@ -171,7 +180,7 @@ def _of_runs() -> Iterator[Case]:
 # --- files --------------------------------------------------------------------------
 
 SAVED: dict[str, Callable[[], Any]] = {
-    **{name: partial(fitted, name) for name in MODELS},
+    **{name: partial(fitted, name) for name in (*MODELS, *DRAWN)},
     "WeightedMultiLabelEncoder": lambda: WeightedMultiLabelEncoder().fit([["a", "b"]]),
 }
 
@@ -346,7 +355,7 @@ def _elsewhere(name: str, X: Any) -> Any:
 
 
 def _of_places() -> Iterator[Case]:
-    for name in MODELS:
+    for name in (*MODELS, *DRAWN):
         same = equal(lambda n=name: outputs(fitted(n), csr()), 1e-5)
         yield Case(
             17,

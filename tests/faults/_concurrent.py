@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -38,6 +39,8 @@ FAMILIES = (
     WeightedFMClassifier,
     WeightedFFMClassifier,
 )
+DRAWN = {"solver": "mcmc", "n_kept": 2}
+DRAWN_FAMILIES = WeightedFMRegressor, WeightedFMClassifier
 
 
 def table(n_rows=3000, n_columns=12):
@@ -51,8 +54,10 @@ X, Y = table()
 
 
 def target_of(model):
-    """Return numbers or three classes."""
-    return Y if hasattr(model, "loss") else np.digitize(Y, [-0.5, 0.5])
+    """Return numbers, two classes or three."""
+    if hasattr(model, "loss"):
+        return Y
+    return np.digitize(Y, [0.0] if model.solver == "mcmc" else [-0.5, 0.5])
 
 
 def scores_of(model, rows=X):
@@ -83,6 +88,9 @@ def fork():
     ):
         for family in FAMILIES:
             _fork_after(family(**SIZES, **params))
+    for family in DRAWN_FAMILIES:
+        for params in (DRAWN, DRAWN | {"n_jobs": 2}):
+            _fork_after(family(**SIZES, **params))
 
 
 def _fork_after(model):
@@ -93,7 +101,8 @@ def _fork_after(model):
     def is_right():
         if torch.get_num_threads() != 2:
             return False
-        if model.n_jobs:  # threads that share a table train another model each time
+        # Threads that share a table train another model each time.
+        if model.n_jobs and model.solver != "mcmc":
             return all(np.isfinite(scores).all() for scores in work())
         return all(map(np.array_equal, work(), expected))
 
@@ -194,21 +203,40 @@ def threads():
             with ThreadPoolExecutor(4) as pool:
                 same = all(np.array_equal(fit(), one) for one in pool.map(fit, "abcd"))
             report(f"threads fit, {family.__name__}, {solver}", same)
+    _draws_in_threads()
     report("threads, number of torch's", torch.get_num_threads() == 2)
+
+
+def _draws_in_threads():
+    """Predict by the draws of a model in threads, with and without the core."""
+    for family in DRAWN_FAMILIES:
+        model = family(**SIZES, **DRAWN)
+        model.fit(X, target_of(model))
+        for has_core in (True, False):
+            with (
+                mock.patch.object(compiled, "available", return_value=has_core),
+                ThreadPoolExecutor(8) as pool,
+            ):
+                expected = scores_of(model)
+                results = list(pool.map(lambda _, m=model: scores_of(m), range(32)))
+            good = all(np.array_equal(result, expected) for result in results)
+            report(f"threads, draws of {family.__name__}, core {has_core}", good)
 
 
 def spawn():
     """Predict and fit in processes that start from nothing."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        for family in FAMILIES:
-            model = family(**SIZES).fit(X, target_of(family()))
+        models = [family(**SIZES) for family in FAMILIES]
+        models += [family(**SIZES, **DRAWN) for family in DRAWN_FAMILIES]
+        for model in models:
+            model.fit(X, target_of(model))
             again = pool.submit(model.fit, X, target_of(model))
             far = pool.submit(scores_of, model)
             expected = scores_of(model)
-            report(f"spawn, {family.__name__}", np.array_equal(far.result(), expected))
+            report(f"spawn, {model!r}", np.array_equal(far.result(), expected))
             fitted = scores_of(again.result())
-            report(f"spawn fit, {family.__name__}", np.array_equal(fitted, expected))
+            report(f"spawn fit, {model!r}", np.array_equal(fitted, expected))
 
 
 def searches(*backends):
@@ -218,6 +246,7 @@ def searches(*backends):
         WeightedFFMClassifier(**SIZES),
         WeightedFFMRegressor(**SIZES, solver="lbfgs"),
         WeightedFMRegressor(**SIZES, solver="adam"),
+        WeightedFMClassifier(**SIZES, **DRAWN),
     ):
         rows = X[:900]
         expected = _search(model, rows, 1)

@@ -27,6 +27,8 @@ CLASSIFIERS = {
     "FFMClassifier": WeightedFFMClassifier,
 }
 MODELS: dict[str, Any] = {**REGRESSORS, **CLASSIFIERS}
+# The same with draws of their parameters, to be saved and to predict only.
+DRAWN = {f"draws of {name}": name for name in ("FMRegressor", "FMClassifier")}
 
 N_ROWS = 24
 SIZES = [3, 2, 1]
@@ -69,7 +71,10 @@ def make_model(name: str, **params: Any) -> Any:
 @cache
 def fitted(name: str) -> Any:
     """Return a fitted model; to be used, not to be changed."""
-    return make_model(name).fit(csr(), target_of(name))
+    params = {}
+    if name in DRAWN:
+        name, params = DRAWN[name], {"solver": "mcmc", "max_iter": 6, "n_kept": 3}
+    return make_model(name, **params).fit(csr(), target_of(name))
 
 
 def outputs(model: Any, X: Any) -> dict[str, Any]:

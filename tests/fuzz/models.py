@@ -33,6 +33,7 @@ FRAME = pd.DataFrame(
 X = RNG.normal(size=(N_ROWS, 4))
 Y = RNG.normal(size=N_ROWS)
 FM = {"n_factors": 2, "max_iter": 2, "random_state": 0}
+DRAWN = FM | {"solver": "mcmc", "max_iter": 4, "n_kept": 2}
 USED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -75,6 +76,11 @@ MODELS = {
     "ftrl": lambda: WeightedFMRegressor(**FM, solver="ftrl").fit(X, Y),
     "binary": lambda: WeightedFMClassifier(**FM).fit(X, classes(False, True)),
     "classes": lambda: WeightedFFMClassifier(**FM).fit(FRAME, classes("a", "b", "c")),
+    "draws": lambda: WeightedFMRegressor(**DRAWN).fit(FRAME[["user", "film"]], Y),
+    "draws of levels": lambda: WeightedFMRegressor(**DRAWN, loss="ordinal").fit(
+        FRAME[["user", "year"]], classes(1, 2, 5)
+    ),
+    "draws of classes": lambda: WeightedFMClassifier(**DRAWN).fit(X, classes(0, 1)),
     "grown": grown,
     "transformer": transformer,
     "hashed": hashed,
@@ -97,7 +103,10 @@ def use(model):
         found = outputs(model, rows)
         if any(not np.isfinite(part).all() for part in found):
             raise AssertionError(f"{type(model).__name__} gives a NaN")
-        if hasattr(model, "partial_fit"):
+        if hasattr(model, "samples_"):
+            go_on = model.set_params(warm_start=True, max_iter=1)
+            go_on.fit(rows, target_for(model))
+        elif hasattr(model, "partial_fit"):
             model.partial_fit(rows, target_for(model))
     except USED as error:
         return f"{type(model).__name__} raises {type(error).__name__}: {error}"
@@ -105,8 +114,9 @@ def use(model):
 
 
 def target_for(model):
-    if hasattr(model, "classes_"):
-        return np.resize(model.classes_, N_ROWS)
+    for name in ("classes_", "levels_"):
+        if hasattr(model, name):
+            return np.resize(getattr(model, name), N_ROWS)
     return Y if hasattr(model, "factors_") else None
 
 
@@ -120,5 +130,8 @@ def rows_for(model):
 def outputs(model, rows):
     if hasattr(model, "transform"):
         return [model.transform(rows).data]
-    methods = ("predict_proba",) if hasattr(model, "predict_proba") else ("predict",)
-    return [getattr(model, method)(rows) for method in methods]
+    if hasattr(model, "predict_proba"):
+        return [model.predict_proba(rows)]
+    if hasattr(model, "samples_"):
+        return list(model.predict(rows, return_std=True))
+    return [model.predict(rows)]
