@@ -28,8 +28,8 @@ NOTES = {
     "but `solver`; myFM: 200 sweeps, the first tenth as burn-in, fields as groups.",
     "encodings": "Weights of the shelves in `goodbooks`: RMSE of a chain of 60 sweeps.",
     "curves": "CPU seconds until the running mean's test RMSE is that of "
-    "myFM after its sweeps. Ours include all that `fit` does, and scoring the test rows "
-    "after every sweep; myFM scores none.",
+    "myFM after its sweeps. Ours include all that `fit` does, and scoring the test "
+    "rows after every sweep; myFM scores none.",
     "threads": "Median wall seconds of a sweep on one and two threads, which took "
     "turns five times; median of the ratios.",
     "memory": "Peak of resident memory in `fit` beyond what was there before, in a "
@@ -105,7 +105,7 @@ def time_to_quality(table: pd.DataFrame) -> list[dict[str, Any]]:
         wide = of.pivot_table(
             index="step", columns=["model", "measure"], values="value"
         )
-        ours, row = wide[OURS], {"problem": problem, "k": k}
+        ours, row = wide[OURS].dropna(), {"problem": problem, "k": k}
         row["ours at the end"] = ours["rmse"].iloc[-1]
         if PEER in wide:
             peer = wide[PEER].dropna()
