@@ -51,8 +51,8 @@ def run(options: Any) -> Iterator[Row]:
         return [name for name in names if name in options.problems]
 
     seeds = SEEDS[:1] if options.quick else SEEDS[: options.seeds]
+    sweeps = {"n_sweeps": 5} if options.quick else {}
     if "quality" in options.parts:
-        sweeps = {"n_sweeps": 5} if options.quick else {}
         for name in chosen(QUALITY):
             for seed in seeds:
                 data = get(name, seed)
@@ -65,11 +65,11 @@ def run(options: Any) -> Iterator[Row]:
                 yield from parts.encodings(weights, data, seed)
     if "curves" in options.parts:
         for name in chosen(SWEEPS):
-            for k in FACTORS:
+            for k in options.factors:
                 sweeps_of = (2, 4) if options.quick else SWEEPS[name]
                 yield from parts.curves(name, get(name), k, sweeps_of, seed=0)
     if "threads" in options.parts and GENERATED in options.problems:
-        for k in FACTORS:
+        for k in options.factors:
             n_sweeps = 2 if options.quick else TIMED_SWEEPS
             yield from parts.threads(GENERATED, get(GENERATED), k, n_sweeps)
     if "memory" in options.parts:
@@ -79,7 +79,7 @@ def run(options: Any) -> Iterator[Row]:
     if "calibration" in options.parts:
         for name in chosen(CALIBRATED):
             for seed in seeds:
-                yield from parts.calibration(name, get(name, seed), seed)
+                yield from parts.calibration(name, get(name, seed), seed, **sweeps)
 
 
 def _again(options: Any) -> list[str]:
@@ -150,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--problems", nargs="+", choices=names, default=names)
     parser.add_argument(
         "--models", nargs="+", choices=parts.MODELS, default=list(parts.MODELS)
+    )
+    parser.add_argument(
+        "--factors", nargs="+", type=int, default=FACTORS, help="of curves and threads"
     )
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--wheel", type=Path, help="of recbole 1.2.1")

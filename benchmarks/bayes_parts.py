@@ -49,8 +49,8 @@ __all__ = [
 
 OURS, PEER, RIDGE, ADAGRAD = "mcmc", "myFM", "ridge", "adagrad"
 MODELS = (OURS, PEER, RIDGE, ADAGRAD)
-# Of myFM; a tenth is burn-in.
-PEER_SWEEPS = 200
+# Our default; of myFM's too a tenth is burn-in.
+SWEEPS = 200
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 # A picture needs more of them than the table.
 SHOWN_LEVELS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
@@ -129,7 +129,7 @@ def quality(
     data: Synthetic,
     seed: int,
     models: Sequence[str] = MODELS,
-    n_sweeps: int = PEER_SWEEPS,
+    n_sweeps: int = SWEEPS,
 ) -> Iterator[Row]:
     """Fit and score the models, all with their defaults and 8 factors."""
     warm_up(data)
@@ -142,7 +142,7 @@ def quality(
         elif model == RIDGE and name not in HAS_RIDGE:
             continue
         else:
-            estimator = _estimator(model, seed)
+            estimator = _estimator(model, n_sweeps, seed)
             start = time.process_time()
             estimator.fit(data.X_train, data.y_train)
             seconds = time.process_time() - start
@@ -161,11 +161,12 @@ def encodings(weights: str, data: Synthetic, seed: int) -> Iterator[Row]:
     yield Row("encodings", "goodbooks", weights, 8, seed, 0, "rmse", rmse)
 
 
-def _estimator(model: str, seed: int) -> Any:
+def _estimator(model: str, n_sweeps: int, seed: int) -> Any:
     if model == RIDGE:
         scoring = "neg_root_mean_squared_error"
         return GridSearchCV(Ridge(), {"alpha": ALPHAS}, cv=3, scoring=scoring)
-    return WeightedFMRegressor(solver=model, random_state=seed)
+    max_iter = n_sweeps if model == OURS else "auto"
+    return WeightedFMRegressor(solver=model, max_iter=max_iter, random_state=seed)
 
 
 def curves(
@@ -245,9 +246,11 @@ def threads(name: str, data: Synthetic, k: int, n_sweeps: int) -> Iterator[Row]:
                 yield Row(*case, f"{measure}_seconds", seconds)
 
 
-def calibration(name: str, data: Synthetic, seed: int) -> Iterator[Row]:
+def calibration(
+    name: str, data: Synthetic, seed: int, n_sweeps: int = SWEEPS
+) -> Iterator[Row]:
     """Count the test targets in central intervals of the normal distribution."""
-    model = WeightedFMRegressor(solver="mcmc", random_state=seed)
+    model = _estimator(OURS, n_sweeps, seed)
     model.fit(data.X_train, data.y_train)
     mean, std = model.predict(data.X_test, return_std=True)
     errors = np.abs(data.y_test - mean) / std

@@ -72,8 +72,11 @@ def _lines(rows: list[dict[str, str]]) -> list[str]:
 
 def _quality(table: pd.DataFrame) -> list[dict[str, str]]:
     rows = []
-    for problem, of in table.groupby("problem", sort=False):
-        row = {"problem": str(problem), "target": TARGETS[str(problem)]}
+    for problem, target in TARGETS.items():
+        of = table[table["problem"] == problem]
+        if not len(of):
+            continue
+        row = {"problem": problem, "target": target}
         for model in (OURS, PEER, RIDGE, ADAGRAD):
             row[model] = _rmse_of(of[of["model"] == model])
         for model in (OURS, PEER):
@@ -113,9 +116,9 @@ def time_to_quality(table: pd.DataFrame) -> list[dict[str, Any]]:
             row["its CPU s"] = peer["cpu_seconds"].iloc[-1]
             good = ours[ours["rmse"] <= row["myFM"]]
             if len(good):
-                row["our sweeps"] = good.index[0]
-                row["our CPU s"] = good["cpu_seconds"].iloc[0]
-                row["ratio"] = row["our CPU s"] / row["its CPU s"]
+                seconds = good["cpu_seconds"].iloc[0]
+                row |= {"our sweeps": good.index[0], "our CPU s": seconds}
+                row["ratio"] = seconds / peer["cpu_seconds"].iloc[-1]
         found.append(row)
     return found
 
