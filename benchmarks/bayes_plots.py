@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ __all__ = ["calibration", "curves"]
 NAMES = {OURS: ("skwfm", 'skwfm, solver="mcmc"'), PEER: ("modern-fm", "myFM 0.4.0")}
 # The first sweeps must not squeeze the rest: in units of myFM's last step down.
 SHOWN = 4.0
+# Of the CPU seconds, from the last down.
+SHOWN_SECONDS = 45
 
 
 def curves(table: pd.DataFrame, path: Path) -> None:
@@ -37,6 +40,8 @@ def curves(table: pd.DataFrame, path: Path) -> None:
         spread = max(last.max() - low, 0.002)
         panel.set_ylim(low - 0.3 * spread, low + SHOWN * spread)
         panel.set(xscale="log", xlabel="CPU seconds", ylabel="test RMSE")
+        last_second = own.loc[own["measure"] == "cpu_seconds", "value"].max()
+        panel.set_xlim(last_second / SHOWN_SECONDS, last_second * 1.2)
         panel.set_title(f"{problem}, k={k}")
         plots._ticks(panel.xaxis)
         panel.legend(frameon=False, fontsize="small")
@@ -44,11 +49,17 @@ def curves(table: pd.DataFrame, path: Path) -> None:
     plots._finish(figure, path)
 
 
-def _curve(panel: object, wide: pd.DataFrame, model: str) -> None:
+def _curve(panel: Any, wide: pd.DataFrame, model: str) -> None:
     style, text = NAMES[model]
-    plots._line(panel, wide["cpu_seconds"], wide["rmse"], style, text)
-    if model == OURS:  # a point per sweep
-        panel.lines[-1].set(marker="", linewidth=2)  # type: ignore[attr-defined]
+    if model == PEER:
+        plots._line(panel, wide["cpu_seconds"], wide["rmse"], style, text)
+        return
+    # The mean starts anew after the burn-in; a point per sweep needs no marker.
+    n_burn_in = len(wide) // 10
+    burn_in, rest = wide[:n_burn_in], wide[n_burn_in:]
+    for part, line, name in ((rest, "-", text), (burn_in, ":", "its burn-in")):
+        plots._line(panel, part["cpu_seconds"], part["rmse"], style, name)
+        panel.lines[-1].set(marker="", linewidth=2, linestyle=line)
 
 
 def calibration(table: pd.DataFrame, path: Path) -> None:
