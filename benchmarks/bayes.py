@@ -132,13 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     if options.books is None:
         options.problems = [name for name in options.problems if name != "goodbooks"]
     output = options.output or (None if options.quick else RESULTS)
-    rows = []
-    for row in run(options):
-        print(*row, flush=True)
-        rows.append(row)
-    if output is not None:
-        rows = _joined(rows, output / "bayes.csv")
-        write(rows, output)
+    rows: list[Row] = []
+    try:
+        for row in run(options):
+            print(*row, flush=True)
+            rows.append(row)
+    finally:  # what was measured before Ctrl-C is kept
+        if output is not None:
+            rows = _joined(rows, output / "bayes.csv")
+            write(rows, output)
     print(f"\n{markdown(rows)}")
     return rows
 
