@@ -107,7 +107,7 @@ def read(path: Path) -> list[Row]:
 def write(rows: Sequence[Row], folder: Path) -> None:
     """Write table, report and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(rows).round({"value": 5})
+    table = pd.DataFrame(rows)
     table.to_csv(folder / "bayes.csv", index=False)
     (folder / "bayes.md").write_text(markdown(rows), encoding="utf-8")
     bayes_plots.curves(table, folder / "bayes_curves.png")
@@ -135,8 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     rows: list[Row] = []
     try:
         for row in run(options):
-            print(*row, flush=True)
-            rows.append(row)
+            rows.append(row._replace(value=round(row.value, 5)))
+            print(*rows[-1], flush=True)
     finally:  # what was measured before Ctrl-C is kept
         if output is not None:
             rows = _joined(rows, output / "bayes.csv")
