@@ -51,13 +51,14 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return ratings, books[["authors", "tags", "tag_counts"]]
 
 
-def encode(ratings: pd.DataFrame, books: pd.DataFrame, variant: str) -> Any:
+def encode(
+    ratings: pd.DataFrame, books: pd.DataFrame, settings: dict[str, Any] | None
+) -> Any:
     """Return the fields of all ratings; every book is encoded once."""
     ids = ratings[["user_id", "book_id"]].astype(str)
     ids = WeightedMultiLabelEncoder(sep=None, weight_sep=None).fit_transform(ids)
     authors = WeightedMultiLabelEncoder(sep=",", weight_sep=None, normalize="sqrt")
     blocks = [authors.fit_transform(books[["authors"]])]
-    settings = VARIANTS[variant]
     if settings is not None:
         counted = settings.get("counted", True)
         columns = ["tags", "tag_counts"] if counted else ["tags"]
@@ -74,7 +75,7 @@ def evaluate(
     ratings: pd.DataFrame, books: pd.DataFrame, variant: str, seed: int, **params: Any
 ) -> dict[str, Any]:
     """Fit on four fifths of the ratings and return the RMSE on the others."""
-    X = encode(ratings, books, variant)
+    X = encode(ratings, books, VARIANTS[variant])
     y = ratings["rating"].to_numpy(dtype=np.float64)
     train, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=seed)
     model = WeightedFMRegressor(random_state=seed, **params)

@@ -85,7 +85,7 @@ def test_shelves(goodbooks, tmp_path, monkeypatch):
     assert results["variant"].tolist() == list(shelves.VARIANTS)
     assert np.isfinite(results["rmse"]).all()
     ratings, books = shelves.read(goodbooks)
-    X = shelves.encode(ratings, books, "raw counts")
+    X = shelves.encode(ratings, books, shelves.VARIANTS["raw counts"])
     assert X.field_names == ("user_id", "book_id", "authors", "tags")
     monkeypatch.setattr(shelves, "SEEDS", (0,))
     monkeypatch.setattr(shelves, "VARIANTS", {"l1": {"normalize": "l1"}})
