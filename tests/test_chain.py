@@ -60,6 +60,11 @@ def make_sweeper(seed=0):
 GROUPS = np.array([0, 0, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4], np.int32)
 
 
+def squashed(x):
+    """Return numbers between -1 and 1, no two of them the same by rounding."""
+    return x / (1 + np.abs(x))
+
+
 class World:
     """A chain, and how its data come about."""
 
@@ -143,9 +148,9 @@ class World:
             *[part.mean() for part in by_group],
             *[np.log((part**2).mean()) for part in by_group],
             *np.log(chain.precision[:, [0, K]]).ravel(),
-            np.tanh(scores).mean(),
-            np.tanh(scores).std(),
-            np.tanh(scores[0] * scores[1]),
+            squashed(scores).mean(),
+            squashed(scores).std(),
+            squashed(scores[0] * scores[1]),
         ]
         if not self.latent:
             target = chain.target

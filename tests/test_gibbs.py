@@ -112,6 +112,8 @@ def test_every_kind_of_field_is_there():
         (field.is_single, field.members is not None) for field in Case(3).sweeper.fields
     ]
     assert kinds == [(True, False), (True, False), (False, True), (False, False)]
+    inside = Case(1, inside=True).sweeper.fields
+    assert all(field.members is None for field in inside)
 
 
 @both

@@ -382,7 +382,6 @@ class TestSpread:
         table = films(1200)
         fm = WeightedFMRegressor(4, solver="mcmc", max_iter=8, random_state=0)
         model = make_pipeline(FieldTransformer(), fm).fit(table, rating(table))
-        assert fm.factors_.dtype == np.float32
         explained = ins.explain(model, table)
         np.testing.assert_allclose(explained.scores(), model.predict(table), atol=1e-5)
         assert (explained.linear_std > 0).all()

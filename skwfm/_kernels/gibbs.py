@@ -131,14 +131,14 @@ class Field:
     """The different bags as a CSR matrix."""
 
     @classmethod
-    def of(cls, columns: Columns, first: int, end: int, n_rows: int, dim: int) -> Field:
-        """Look at the rows of some columns."""
+    def of(
+        cls, columns: Columns, first: int, end: int, n_rows: int, bags_per_entry: float
+    ) -> Field:
+        """Look at the rows of some columns; few are at most so many bags per entry."""
         part = columns.part(first, end)
         if end - first < 2 or _are_different(part.rows, n_rows):
             return cls(first, end, part, True)
-        shared = _shared_bags(
-            part, n_rows, MOMENTS_PER_ENTRY * len(part.rows) // dim**2
-        )
+        shared = _shared_bags(part, n_rows, int(bags_per_entry * len(part.rows)))
         if shared is None:
             return cls(first, end, part, False)
         bags, members = shared
@@ -215,10 +215,10 @@ class Sweeper:
         self.pairs_inside, self.n_threads = pairs_inside, n_threads
         self.X, self.dtype = X, X.dtype
         columns = Columns.of(X.tocsc())
-        # A row's pairs inside a field see the row, not its bag.
-        dim = self.n_columns * self.dim if pairs_inside else self.dim
+        # Labels that have pairs inside their bag do not see it as a whole.
+        per_entry = 0 if pairs_inside else MOMENTS_PER_ENTRY / self.dim**2
         self.fields = [
-            Field.of(columns, int(first), int(end), self.n_rows, dim)
+            Field.of(columns, int(first), int(end), self.n_rows, per_entry)
             for first, end in zip(starts[:-1], starts[1:], strict=True)
         ]
 
