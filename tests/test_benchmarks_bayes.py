@@ -87,8 +87,8 @@ def test_memory_of_a_fit_in_this_process(monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     data = problems.planted(0, 600)
     assert found["csc_mib"] == (8 * data.X_train.nnz + 4 * 51) / 2**20
-    # Draws of 50 columns: two factors, a coefficient and a spread.
-    assert found["kept_mib"] == parts.MEMORY_KEPT * 50 * 4 * 4 / 2**20
+    # Draws of 50 columns in float64: two factors, a coefficient and a spread.
+    assert found["kept_mib"] == parts.MEMORY_KEPT * 50 * 4 * 8 / 2**20
 
 
 def test_running_mean_is_in_the_units_of_the_target(monkeypatch):
