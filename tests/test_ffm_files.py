@@ -778,7 +778,8 @@ def matrices(draw):
     )
     y = draw(st.lists(FLOATS["float64"], min_size=n_rows, max_size=n_rows))
     names = ("0", "3", "4", "2147483647")
-    return FieldCSR(dense, fields=fields, field_names=names), np.array(y)
+    # Not a list, which could as well be sizes.
+    return FieldCSR(dense, fields=FieldMap(fields, names)), np.array(y)
 
 
 @given(matrices())

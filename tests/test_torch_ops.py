@@ -93,7 +93,9 @@ LENGTHS = {
 def assert_close(got, expected, magnitude, rtol):
     __tracebackhide__ = True
     error = np.abs(np.asarray(got, dtype=np.float64).ravel() - np.ravel(expected))
-    assert np.all(error <= rtol * np.ravel(magnitude)), error.max()
+    size = np.ravel(magnitude)
+    # What is a sum less a label's own part rounds as the sum does.
+    assert np.all(error <= rtol * (size + 0.01 * size.max(initial=0))), error.max()
 
 
 def check(batch, name, int_dtype=torch.int64, sparse=False, rtol=None, **options):
