@@ -20,8 +20,8 @@ are drawn too and take the place of the intercept.
 Least squares take the conditional means instead of draws, with given precisions and no
 noise: each step lowers the penalised loss.
 
-A sweep draws all of it once. What it leaves for the next are blocks and intercept, and
-the spread of labels, so that a chain goes on from these.
+A sweep draws all of it once. A chain goes on from blocks and intercept alone: noise and
+its spread over labels follow from the residuals, in a few sweeps.
 
 References: Rendle (2012), "Factorization machines with libFM", ACM TIST 3(3);
 Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factorization", ICML;
