@@ -15,7 +15,7 @@ import scipy.sparse as sp
 import torch
 from numpy.testing import assert_array_equal
 
-import skwfm._base
+import skwfm._scoring
 import skwfm._memory
 import skwfm._training
 from skwfm import (
@@ -155,7 +155,7 @@ def test_predict_cuts_before_a_long_row(estimator, monkeypatch):
     X = rows_with_a_long_one()
     model = estimator(2, max_iter=1, random_state=0)
     model.fit(X, np.arange(X.shape[0]) % 7)
-    monkeypatch.setattr(skwfm._base, "PREDICT_VALUES", 1000)
+    monkeypatch.setattr(skwfm._scoring, "PREDICT_VALUES", 1000)
     slices = [batch for _, batch in model._slices(X, Faults.NONE)]
     assert sum(len(batch.parts[0]) for batch in slices) == X.nnz
     limit = 1000 // model.factors_[:1].size
@@ -284,8 +284,8 @@ def test_parts_change_no_bit(estimator, core, monkeypatch):
         warnings.filterwarnings("ignore", "skwfm was installed without")
         model.fit(X.astype(np.float32), rng.integers(0, 3, 300))
     whole = model.predict_proba(X)
-    monkeypatch.setattr(skwfm._base, "CONVERT_ROWS", 7)
-    monkeypatch.setattr(skwfm._base, "PREDICT_ROWS", 7)
+    monkeypatch.setattr(skwfm._scoring, "CONVERT_ROWS", 7)
+    monkeypatch.setattr(skwfm._scoring, "PREDICT_ROWS", 7)
     monkeypatch.setattr("skwfm._supervised.PROBA_ROWS", 7)
     wide = X.copy()
     wide.indices, wide.indptr = wide.indices.astype(int), wide.indptr.astype(int)
