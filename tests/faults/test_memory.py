@@ -15,8 +15,8 @@ import scipy.sparse as sp
 import torch
 from numpy.testing import assert_array_equal
 
-import skwfm._scoring
 import skwfm._memory
+import skwfm._scoring
 import skwfm._training
 from skwfm import (
     FieldCSR,
