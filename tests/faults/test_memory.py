@@ -569,7 +569,7 @@ def test_memory_that_runs_out_is_worded(error, expected, monkeypatch):
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(skwfm._training, "_held_out", fail)
+    monkeypatch.setattr(skwfm._training, "held_out", fail)
     for solver in ("adagrad", "adam"):
         model = WeightedFMRegressor(2, solver=solver)
         with pytest.raises(MemoryError, match=expected) as found:
@@ -581,7 +581,7 @@ def test_other_errors_of_training_stay_what_they_are(monkeypatch):
     def fail(*args):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(skwfm._training, "_held_out", fail)
+    monkeypatch.setattr(skwfm._training, "held_out", fail)
     with pytest.raises(RuntimeError, match="^something else$"):
         WeightedFMRegressor(2).fit(wide_rows(), np.arange(8.0))
 
