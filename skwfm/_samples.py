@@ -129,7 +129,7 @@ class Samples:
         tails = ndtr((cuts - scores[:, None]) / self.noise[at])
         shares = np.diff(tails, prepend=0.0, append=1.0)
         mean = shares @ levels
-        return mean, shares @ levels**2 - mean**2
+        return mean, (shares * (levels - mean[:, None]) ** 2).sum(axis=1)
 
     def expected_level(self, score: Score) -> Array:
         """Return the mean of the expected level of some rows."""

@@ -18,7 +18,7 @@ from skwfm import (
     WeightedFMRegressor,
 )
 from skwfm._kernels import compiled
-from skwfm._samples import LOGIT
+from skwfm._samples import LOGIT, Samples
 
 QUICK = {"solver": "mcmc", "max_iter": 12, "n_kept": 5, "random_state": 0}
 SIZES = [40, 30, 12]
@@ -253,6 +253,18 @@ def test_levels_in_an_order():
     normal = WeightedFMRegressor(3, solver="mcmc", max_iter=80, random_state=0)
     assert rmse(mean, truth) < rmse(normal.fit(X, y).predict(new), truth)
     assert abs(np.mean(((truth - mean) / std) ** 2) - 1) < 0.2
+
+
+def test_a_sure_level_has_a_deviation_next_to_0():
+    """Its variance is no difference of squares, which may round below 0."""
+    levels, cuts = np.array([0.5, 1.0, 4.0, 5.0]), np.array([[-1.0, 0.0, 1.0]])
+    factors, zeros = np.zeros((1, 1, 1)), np.zeros((1, 1))
+    draws = Samples(factors, zeros, np.zeros(1), np.ones(1), None, cuts, levels)
+    scores = np.linspace(-30, 30, 20_001)[:, None]
+    mean, std = draws.mean_and_std(lambda _: scores, sp.csr_array((20_001, 1)))
+    assert (std >= 0).all()
+    np.testing.assert_allclose(mean[[0, -1]], levels[[0, -1]])
+    np.testing.assert_allclose(std[[0, -1]], 0, atol=1e-8)
 
 
 def test_weights_are_exponents_of_rows():
