@@ -42,6 +42,7 @@ from skwfm._kernels.gibbs import Conditional, Field, RowState, Sweeper
 
 __all__ = [
     "Chain",
+    "ChainTarget",
     "LatentTarget",
     "LeastSquares",
     "NormalTarget",
@@ -124,7 +125,7 @@ class Chain:
     ----------
     sweeper : Sweeper
         The rows.
-    target : NormalTarget, LatentTarget or LeastSquares
+    target : ChainTarget
         What the scores are compared with, and how.
     blocks : array of shape (n_columns, dim)
         Where to start from, in the order of the sweeper; changed in place.
@@ -143,7 +144,7 @@ class Chain:
     def __init__(
         self,
         sweeper: Sweeper,
-        target: Any,
+        target: ChainTarget,
         blocks: Array,
         intercept: float,
         groups: npt.NDArray[np.int32],
@@ -152,14 +153,15 @@ class Chain:
         *,
         fit_intercept: bool = True,
     ) -> None:
-        self.sweeper, self.target, self.priors, self.rng = sweeper, target, priors, rng
+        self.sweeper, self.priors, self.rng = sweeper, priors, rng
+        self.target: Any = target
         self.blocks, self.intercept = blocks, float(intercept)
         self.groups, self.fit_intercept = groups, fit_intercept
         self.sizes = np.bincount(groups)
         self.n_sweeps = 0
         self.precision: Any = None  # of the groups, as last drawn
+        target.begin(sweeper, priors)
         self.refresh()
-        target.begin(self)
 
     def refresh(self) -> None:
         """Take sums and residuals anew."""
@@ -245,7 +247,44 @@ def _group_sums(values: Array, groups: Array, n_groups: int) -> Array:
     return out
 
 
-class NormalTarget:
+class ChainTarget:
+    """What the scores of a chain are compared with, and how.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows,)
+        What the scores should be, in units of the noise but for its precision.
+    weights : array of shape (n_rows,) or None
+        Exponents of the rows in the likelihood.
+    """
+
+    draws = True
+    """Else blocks become conditional means."""
+    noise_precision = 1.0
+    spread: Array | None = None
+    """The factor kappa of each label, 1 in fields that have none."""
+
+    def __init__(self, values: Array, weights: Array | None) -> None:
+        self.values, self.weights = values, weights
+        self.scale: Array | None = None
+        if weights is not None:
+            self.scale = np.sqrt(weights).astype(values.dtype)
+        self.freedom: dict[int, float] = {}
+        """nu of the fields that have one, by their number."""
+
+    def begin(self, sweeper: Sweeper, priors: Priors) -> None:
+        """Look at the rows, before the first sweep."""
+
+    def draw(self, chain: Chain) -> bool:
+        """Draw what belongs to the target; return whether residuals are finite."""
+        return bool(np.isfinite(chain.rows.residuals).all())
+
+    def prior(self, chain: Chain) -> tuple[Array, Array]:
+        """Draw precision and mean of every group."""
+        return chain.draw_prior()
+
+
+class NormalTarget(ChainTarget):
     """A target with normal noise, whose precision has a factor for each label.
 
     Parameters
@@ -256,42 +295,28 @@ class NormalTarget:
         Exponents of the rows in the likelihood.
     """
 
-    draws = True
-
     def __init__(self, values: Array, weights: Array | None = None) -> None:
-        self.values, self.weights = values, weights
-        self.scale: Array | None = None
-        self.noise_precision = 1.0
-        self.spread: Array | None = None
-        """The factor kappa of each label, 1 in fields that have none."""
-        self.freedom: dict[int, float] = {}
-        """nu of the fields that have one, by their number."""
-
-    def begin(self, chain: Chain) -> None:
-        """Find the fields whose labels may scatter differently."""
-        sweeper = chain.sweeper
-        self.total = float(len(self.values))
-        if self.weights is not None:
-            self.total = float(self.weights.sum(dtype=np.float64))
-            self.scale = np.sqrt(self.weights).astype(self.values.dtype)
-        weights = np.ones(sweeper.n_rows) if self.weights is None else self.weights
-        weights = weights.astype(np.float64)
+        super().__init__(values, weights)
+        self.total = float(len(values))
+        if weights is not None:
+            self.total = float(weights.sum(dtype=np.float64))
         self.fields: list[tuple[int, Field, Array]] = []
-        if len(chain.priors.spread):
-            self.fields = [
-                (number, field, counts)
-                for number, field in enumerate(sweeper.fields)
-                if field.is_single
-                and _has_spread(counts := sweeper.row_counts(field, weights))
-            ]
+        """Those with a spread: number, field, and the rows of each label."""
+
+    def begin(self, sweeper: Sweeper, priors: Priors) -> None:
+        """Find the fields whose labels may scatter differently."""
+        if not priors.spread:
+            return
+        all_counts = sweeper.counts(self.weights)
+        for number, field in enumerate(sweeper.fields):
+            counts = all_counts[field.first : field.end]
+            if field.is_single and _has_spread(counts):
+                self.fields.append((number, field, counts))
+                self.freedom[number] = priors.spread[-1]
         if self.fields:
             self.spread = np.ones(sweeper.n_columns)
-            self.freedom = {
-                number: chain.priors.spread[-1] for number, *_ in self.fields
-            }
             if self.scale is None:
                 self.scale = np.ones_like(self.values)
-        chain.rows = chain.rows._replace(scale=self.scale)
 
     def draw(self, chain: Chain) -> bool:
         """Draw the noise, given the residuals."""
@@ -319,10 +344,6 @@ class NormalTarget:
         own[:] = drawn
         self.freedom[number] = _draw_freedom(chain, drawn)
 
-    def prior(self, chain: Chain) -> tuple[Array, Array]:
-        """Draw precision and mean of every group."""
-        return chain.draw_prior()
-
 
 def _has_spread(counts: Array) -> bool:
     n_labels = int((counts > 0).sum())
@@ -339,7 +360,7 @@ def _draw_freedom(chain: Chain, spread: Array) -> float:
     return float(grid[np.searchsorted(shares, chain.rng.random() * shares[-1])])
 
 
-class LatentTarget:
+class LatentTarget(ChainTarget):
     """Classes in an order: each is a stretch of a latent score of variance 1.
 
     Parameters
@@ -357,11 +378,6 @@ class LatentTarget:
         Whether the cut points are drawn, or stay.
     """
 
-    draws = True
-    noise_precision = 1.0
-    spread = None
-    freedom: dict[int, float] = {}  # noqa: RUF012
-
     def __init__(
         self,
         codes: Array,
@@ -371,33 +387,23 @@ class LatentTarget:
         *,
         draws_cuts: bool = False,
     ) -> None:
-        self.codes, self.cuts, self.weights = codes, cuts, weights
-        self.draws_cuts = draws_cuts
-        self.scale = None if weights is None else np.sqrt(weights).astype(dtype)
-        self.values = np.zeros(len(codes), dtype)
-
-    def begin(self, chain: Chain) -> None:
-        """Nothing has to be found out."""
+        super().__init__(np.zeros(len(codes), dtype), weights)
+        self.codes, self.cuts, self.draws_cuts = codes, cuts, draws_cuts
 
     def draw(self, chain: Chain) -> bool:
         """Draw the cut points, if they are, and the latent scores."""
-        residuals = chain.rows.residuals
-        if not np.isfinite(residuals).all():
+        if not super().draw(chain):
             return False
         if self.draws_cuts:
-            rows = self.values - residuals, self.codes, self.weights
+            rows = self.values - chain.rows.residuals, self.codes, self.weights
             self.cuts = draw_cuts(self.cuts, *rows, chain.rng)
         chain.sweeper.draw_latent(
             self.values, chain.rows, self.codes, self.cuts, chain.key()
         )
-        return bool(np.isfinite(residuals).all())
-
-    def prior(self, chain: Chain) -> tuple[Array, Array]:
-        """Draw precision and mean of every group."""
-        return chain.draw_prior()
+        return super().draw(chain)
 
 
-class LeastSquares:
+class LeastSquares(ChainTarget):
     """A target without noise, and given penalties: blocks become conditional means.
 
     Parameters
@@ -411,23 +417,12 @@ class LeastSquares:
     """
 
     draws = False
-    noise_precision = 1.0
-    spread = None
-    freedom: dict[int, float] = {}  # noqa: RUF012
 
     def __init__(self, values: Array, weights: Array | None, penalties: Array) -> None:
-        self.values, self.penalties = values, penalties
-        self.scale = None if weights is None else np.sqrt(weights).astype(values.dtype)
-
-    def begin(self, chain: Chain) -> None:
-        """Take one group: all labels have the same prior."""
-        chain.groups = np.zeros_like(chain.groups)
-
-    def draw(self, chain: Chain) -> bool:
-        """Draw nothing."""
-        return bool(np.isfinite(chain.rows.residuals).all())
+        super().__init__(values, weights)
+        self.penalties = penalties
 
     def prior(self, chain: Chain) -> tuple[Array, Array]:
-        """Return the penalties."""
+        """Return the penalties, of the one group that there is."""
         precision = np.ascontiguousarray(self.penalties[None], np.float64)
         return precision, np.zeros_like(precision)

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from skwfm._chain import (
     Chain,
+    ChainTarget,
     LatentTarget,
     LeastSquares,
     NormalTarget,
@@ -166,41 +167,47 @@ def chain_of(
     )
     blocks = factors if linear is None else np.concatenate([factors, linear], axis=1)
     blocks = np.ascontiguousarray(order.sorted(blocks))
-    intercept = 0.0 if bias is None else float(bias[0])
-    target: Any
-    weights = None if rows.weights is None else rows.weights.astype(X.dtype)
-    if solver == "als":
-        penalties = [params.l2_factors] * layout.n_factors
-        penalties += [params.l2_linear] * (linear is not None)
-        target = LeastSquares(rows.target, weights, np.array(penalties, np.float64))
-    elif loss.name == "ordinal":
-        codes = rows.target.astype(np.int32)
-        cuts = first_cuts(codes, weights, len(loss.levels))
-        target = LatentTarget(codes, cuts, weights, X.dtype, draws_cuts=True)
-        intercept, bias = 0.0, None
-    elif not loss.n_classes:
-        target = NormalTarget(rows.target, weights)
-    else:
-        cuts = np.array([-np.inf, 0.0, np.inf])
-        codes = rows.target.astype(np.int32)
-        target = LatentTarget(codes, cuts, weights, X.dtype)
-        # From the units of log-odds.
-        blocks[:, : layout.n_factors] /= np.sqrt(LOGIT)
-        blocks[:, layout.n_factors :] /= LOGIT
-        intercept /= LOGIT
-    # Weighted, so that a weight of 2 is the row twice.
-    groups = groups_of(sweeper.counts(weights), order.starts)
+    target = _target_of(params, solver, loss, rows, layout.n_factors)
+    # Scores may be in units of log-odds.
+    unit = unit_of_scores(target)
+    blocks[:, : layout.n_factors] /= np.sqrt(unit)
+    blocks[:, layout.n_factors :] /= unit
+    # Weighted, so that a weight of 2 is the row twice. Least squares have one penalty.
+    groups = np.zeros(len(blocks), np.int32)
+    if target.draws:
+        groups = groups_of(sweeper.counts(target.weights), order.starts)
+    # Cut points take the place of an intercept.
+    has_intercept = bias is not None and loss.name != "ordinal"
     chain = Chain(
         sweeper,
         target,
         blocks,
-        intercept,
+        float(bias[0]) / unit if has_intercept else 0.0,
         groups,
         Priors(),
         np.random.default_rng(rng.randint(2**31)),
-        fit_intercept=bias is not None,
+        fit_intercept=has_intercept,
     )
     return chain, order
+
+
+def _target_of(
+    params: Any, solver: str, loss: Any, rows: SweepRows, n_factors: int
+) -> ChainTarget:
+    """Return the target of a chain, by the solver and the loss."""
+    dtype = rows.X.dtype
+    weights = None if rows.weights is None else rows.weights.astype(dtype)
+    if solver == "als":
+        penalties = [params.l2_factors] * n_factors
+        penalties += [params.l2_linear] * bool(params.fit_linear)
+        return LeastSquares(rows.target, weights, np.array(penalties, np.float64))
+    if loss.name != "ordinal" and not loss.n_classes:
+        return NormalTarget(rows.target, weights)
+    codes, is_ordinal = rows.target.astype(np.int32), loss.name == "ordinal"
+    cuts = np.array([-np.inf, 0.0, np.inf])
+    if is_ordinal:
+        cuts = first_cuts(codes, weights, len(loss.levels))
+    return LatentTarget(codes, cuts, weights, dtype, draws_cuts=is_ordinal)
 
 
 class SampleStore:
@@ -269,7 +276,7 @@ class SampleStore:
         if at == len(self.factors):
             return
         factors, linear = chain.blocks[:, : self.k], chain.blocks[:, self.k :]
-        unit = unit_of_scores(chain) * scale
+        unit = unit_of_scores(chain.target) * scale
         dtype = chain.blocks.dtype.type
         self.order.write(factors * dtype(np.sqrt(unit)), self.factors[at])
         if linear.shape[1]:
@@ -299,10 +306,10 @@ class SampleStore:
         )
 
 
-def unit_of_scores(chain: Chain) -> float:
-    """Return what scores of the chain are taken times: log-odds for two classes."""
-    is_latent = isinstance(chain.target, LatentTarget)
-    return LOGIT if is_latent and not chain.target.draws_cuts else 1.0
+def unit_of_scores(target: Any) -> float:
+    """Return what scores of a chain are taken times: log-odds for two classes."""
+    is_latent = isinstance(target, LatentTarget)
+    return LOGIT if is_latent and not target.draws_cuts else 1.0
 
 
 def needs_float64(X: Any) -> bool:

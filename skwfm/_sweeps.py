@@ -119,12 +119,12 @@ class SweepNet(LoopNet):
 
     def _units(self, scores: Array) -> Array:
         """Return scores of the chain in those of the loss."""
-        return np.asarray(scores * scores.dtype.type(unit_of_scores(self.chain)))
+        return np.asarray(scores * scores.dtype.type(unit_of_scores(self.chain.target)))
 
     def _show(self) -> None:
         """Write the present draw to the module."""
         chain, k = self.chain, self.chain.sweeper.n_factors
-        unit = unit_of_scores(chain)
+        unit = unit_of_scores(chain.target)
         state = {key: part.numpy() for key, part in self.module_.state_dict().items()}
         factors = chain.blocks[:, :k] * chain.blocks.dtype.type(np.sqrt(unit))
         self.order.write(factors, state["bag.emb.weight"])
@@ -188,7 +188,7 @@ class SweepNet(LoopNet):
         if chain.n_sweeps == self.n_burn_in + 1:
             self.totals_, self.n_totals_ = 0.0, 0
         self.n_totals_ += 1
-        has_classes = unit_of_scores(chain) != 1.0
+        has_classes = unit_of_scores(chain.target) != 1.0
         self.totals_ = self.totals_ + (ndtr(scores) if has_classes else scores)
         mean = self.totals_ / self.n_totals_
         if has_classes:

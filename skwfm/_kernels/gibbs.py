@@ -228,10 +228,10 @@ class Sweeper:
             weights = np.ones(self.n_rows)
         weights = weights.astype(np.float64)
         return np.concatenate(
-            [self.row_counts(field, weights) for field in self.fields]
+            [self._row_counts(field, weights) for field in self.fields]
         )
 
-    def row_counts(self, field: Field, weights: Array) -> Array:
+    def _row_counts(self, field: Field, weights: Array) -> Array:
         """Sum the weights of the rows of each label of a field."""
         if field.members is None:
             labels = field.columns.matrix(self.n_rows, np.float64)
