@@ -22,7 +22,7 @@ from torch import Tensor
 
 from skwfm._validation import warn_diverged
 
-__all__ = ["Keeper", "LoopNet", "is_one_of_many", "joined_curves"]
+__all__ = ["Keeper", "LoopNet", "StepNet", "is_one_of_many", "joined_curves"]
 
 # Ends of the names in skorch's history that are not curves.
 _NOT_CURVES = ("epoch", "_best", "_batch_count")
@@ -210,6 +210,61 @@ class LoopNet(NeuralNet):
         state = self.module_.state_dict().values()
         loss_is_finite = np.isfinite(self.history[-1, "train_loss"])
         return bool(loss_is_finite and all(part.isfinite().all() for part in state))
+
+
+class StepNet(LoopNet):
+    """A net whose steps are the core's, and whose parameters it changes in place.
+
+    A batch brings the weights of its rows.
+
+    Parameters
+    ----------
+    module, criterion
+        As `LoopNet`.
+    has_guests : bool
+        Whether there are callbacks of the user's.
+    **kwargs
+        As `LoopNet`.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        criterion: torch.nn.Module,
+        *,
+        has_guests: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.has_guests = has_guests
+        super().__init__(module, criterion, **kwargs)
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """Make an optimizer only where callbacks of the user's may look at it.
+
+        (The first one of a process takes torch more than a second.)
+        """
+        self.optimizer_: Any = None
+        self.failed_ = False
+        if self.has_guests:
+            self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=self.lr)
+        return self
+
+    def count_step(self) -> None:
+        """Let the optimizer step, which has nothing to do: schedulers ask for it."""
+        if self.optimizer_ is not None:
+            self.optimizer_.step()
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Return the loss of a batch, whose rows carry their weights."""
+        target = y_true.to(y_pred.dtype) if y_true.is_floating_point() else y_true
+        loss: Tensor = self.criterion_(y_pred, (target, X.row_weights()))
+        return loss
+
+    def is_finite(self) -> bool:
+        """Tell whether the last epoch went well."""
+        return not self.failed_
 
 
 def joined_curves(

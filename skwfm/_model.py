@@ -19,7 +19,7 @@ from skwfm._kernels.compiled import Scheme
 from skwfm.nn import WeightedFFM, WeightedFM
 from skwfm.nn._fm import FactorModule
 
-__all__ = ["Layout", "as_tensor"]
+__all__ = ["Layout", "arrays_of", "as_tensor"]
 
 Array = npt.NDArray[Any]
 
@@ -113,6 +113,16 @@ class Layout:
             module = WeightedFFM(n_columns, k, self.n_fields, **options)
         module.load_state_dict(given, assign=True)
         return module
+
+
+def arrays_of(
+    module: torch.nn.Module,
+) -> tuple[Array, Array | None, Array | None]:
+    """Return what `Layout.build` made a module of; on the CPU sharing its memory."""
+    state = {
+        name: part.detach().cpu().numpy() for name, part in module.state_dict().items()
+    }
+    return state["bag.emb.weight"], state.get("linear"), state.get("bias")
 
 
 def as_tensor(array: Array) -> torch.Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skwfm._kernels.compiled import Options, Rows, Table, Threads, score, train
-from skwfm._loop import Keeper, LoopNet
+from skwfm._loop import Keeper, StepNet
 from skwfm._losses import Target
 from skwfm._model import as_tensor
 from skwfm._schedules import AUTO_SCHEDULE, rate_share
@@ -123,7 +123,7 @@ class ChunkIterator:
                 return
 
 
-class OnlineNet(LoopNet):
+class OnlineNet(StepNet):
     """A skorch net whose step is a call of the compiled core.
 
     Parameters
@@ -138,10 +138,8 @@ class OnlineNet(LoopNet):
         Its rates are those of the first epoch.
     threads : Threads
         How several threads share the table.
-    has_guests : bool
-        Whether there are callbacks of the user's.
     **kwargs
-        As `LoopNet`.
+        As `StepNet`.
     """
 
     def __init__(
@@ -152,27 +150,20 @@ class OnlineNet(LoopNet):
         table: Table,
         options: Options,
         threads: Threads,
-        has_guests: bool = False,
         **kwargs: Any,
     ) -> None:
         self.table, self.options, self.threads = table, options, threads
-        self.has_guests = has_guests
         super().__init__(module, criterion, **kwargs)
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """Make an optimizer only where callbacks of the user's may look at it.
+        """Find out whose rate that of the steps is: a scheduler's of the user, or ours.
 
-        (The first one of a process takes torch more than a second.) A scheduler of
-        theirs sets its rate, which then is that of the steps.
+        Theirs sets that of the optimizer.
         """
-        self.optimizer_: Any = None
-        self.failed_ = False
         self.falling_ = 1.0
         callbacks = [callback for _, callback in self.callbacks_]
         self.is_scheduled_ = any(isinstance(part, LRScheduler) for part in callbacks)
-        if self.has_guests:
-            self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=self.lr)
-        return self
+        return super().initialize_optimizer(*args, **kwargs)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Shuffle in training."""
@@ -200,8 +191,7 @@ class OnlineNet(LoopNet):
             scores=scores,
             threads=self.threads,
         )
-        if self.optimizer_ is not None:
-            self.optimizer_.step()  # nothing to do, but torch's schedulers ask for it
+        self.count_step()
         self.failed_ = done < len(chunk)
         mean = np.nan if self.failed_ else loss / len(chunk)
         return {"loss": torch.tensor(mean), "y_pred": torch.from_numpy(scores)}
@@ -229,18 +219,6 @@ class OnlineNet(LoopNet):
                 n_threads=self.threads.n_threads,
             )
         )
-
-    def get_loss(
-        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
-    ) -> Tensor:
-        """Return the loss of a chunk, whose rows carry their weights."""
-        target = y_true.to(y_pred.dtype) if y_true.is_floating_point() else y_true
-        loss: Tensor = self.criterion_(y_pred, (target, X.row_weights()))
-        return loss
-
-    def is_finite(self) -> bool:
-        """Tell whether the last epoch went well."""
-        return not self.failed_
 
 
 class FallingRate(Callback):

@@ -25,9 +25,9 @@ from skwfm._chain import (
     LeastSquares,
 )
 from skwfm._draws import Order, SampleStore, SweepRows, chain_of, unit_of_scores
-from skwfm._loop import Keeper, LoopNet
+from skwfm._loop import Keeper, StepNet
 from skwfm._losses import Target
-from skwfm._model import Layout
+from skwfm._model import Layout, arrays_of
 from skwfm._samples import TINY, Samples, mean_factors
 from skwfm._solver_validation import warn_sweep_failed
 from skwfm.nn._fm import FactorModule
@@ -40,7 +40,7 @@ Array = npt.NDArray[Any]
 MOST_CURVES = 32
 
 
-class SweepNet(LoopNet):
+class SweepNet(StepNet):
     """A skorch net whose step is a sweep over all labels.
 
     Parameters
@@ -59,10 +59,8 @@ class SweepNet(LoopNet):
         Sweeps before draws count.
     field_names : tuple of str
         For the curves.
-    has_guests : bool
-        Whether there are callbacks of the user's.
     **kwargs
-        As `LoopNet`.
+        As `StepNet`.
     """
 
     def __init__(
@@ -75,23 +73,17 @@ class SweepNet(LoopNet):
         store: SampleStore | None,
         n_burn_in: int,
         field_names: tuple[str, ...] = (),
-        has_guests: bool = False,
         **kwargs: Any,
     ) -> None:
         self.chain, self.order, self.store = chain, order, store
         self.n_burn_in, self.field_names = n_burn_in, field_names
-        self.has_guests = has_guests
         super().__init__(module, criterion, **kwargs)
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        """Make an optimizer only where callbacks of the user's may look at it."""
-        self.optimizer_: Any = None
-        self.failed_ = False
+        """Begin the running mean too."""
         self.totals_: Any = 0.0
         self.n_totals_ = 0
-        if self.has_guests:
-            self.optimizer_ = torch.optim.SGD(self.module_.parameters(), lr=self.lr)
-        return self
+        return super().initialize_optimizer(*args, **kwargs)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return all rows as one batch."""
@@ -102,8 +94,7 @@ class SweepNet(LoopNet):
         rows, targets = batch
         chain = self.chain
         self.failed_ = not chain.sweep()
-        if self.optimizer_ is not None:
-            self.optimizer_.step()  # nothing to do, but torch's schedulers ask for it
+        self.count_step()
         self._show()
         if self.store is not None and self.store.levels is not None:
             self.criterion_.cuts = torch.from_numpy(chain.target.cuts[1:-1])
@@ -124,15 +115,13 @@ class SweepNet(LoopNet):
     def _show(self) -> None:
         """Write the present draw to the module."""
         chain, k = self.chain, self.chain.sweeper.n_factors
-        unit = unit_of_scores(chain.target)
-        state = {key: part.numpy() for key, part in self.module_.state_dict().items()}
-        factors = chain.blocks[:, :k] * chain.blocks.dtype.type(np.sqrt(unit))
-        self.order.write(factors, state["bag.emb.weight"])
-        if "linear" in state:
-            linear = chain.blocks[:, k:] * chain.blocks.dtype.type(unit)
-            self.order.write(linear, state["linear"])
-        if "bias" in state:
-            state["bias"][:] = chain.intercept * unit
+        unit, dtype = unit_of_scores(chain.target), chain.blocks.dtype.type
+        table, linear, bias = arrays_of(self.module_)
+        self.order.write(chain.blocks[:, :k] * dtype(np.sqrt(unit)), table)
+        if linear is not None:
+            self.order.write(chain.blocks[:, k:] * dtype(unit), linear)
+        if bias is not None:
+            bias[:] = chain.intercept * unit
 
     def _train_loss(self, scores: Tensor, targets: Tensor, rows: Any) -> Tensor:
         """Return the loss of the draw: of the residuals, without the label's noise."""
@@ -195,32 +184,20 @@ class SweepNet(LoopNet):
             mean = np.log(np.maximum(mean, TINY) / np.maximum(1 - mean, TINY))
         return torch.from_numpy(mean.astype(x.X.dtype)[:, None])
 
-    def get_loss(
-        self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
-    ) -> Tensor:
-        """Return the loss of some rows, which carry their weights."""
-        target = y_true.to(y_pred.dtype) if y_true.is_floating_point() else y_true
-        loss: Tensor = self.criterion_(y_pred, (target, X.row_weights()))
-        return loss
-
-    def is_finite(self) -> bool:
-        """Tell whether the last sweep went well."""
-        return not self.failed_
-
-    def result(self) -> tuple[Array, Array | None, Array | None, Samples | None]:
+    def result(
+        self,
+    ) -> tuple[tuple[Array, Array | None, Array | None], Samples | None]:
         """Return parameters in coded units, and the draws in units of y."""
-        state = {key: part.numpy() for key, part in self.module_.state_dict().items()}
-        table, linear = state["bag.emb.weight"], state.get("linear")
-        bias = state.get("bias")
+        table, linear, bias = arrays_of(self.module_)
         if self.store is None:
-            return table, linear, bias, None
+            return (table, linear, bias), None
         samples, target = self.store.samples(), self.store.target
         table[:] = mean_factors(samples.factors) / np.sqrt(target.scale)
         if linear is not None:
             linear[:, 0] = samples.linear.mean(axis=0) / target.scale
         if bias is not None:
             bias[:] = (samples.intercept.mean() - target.shift) / target.scale
-        return table, linear, bias, samples
+        return (table, linear, bias), samples
 
 
 class _Whole:
@@ -304,8 +281,7 @@ def sweep_net(
     max_epochs, random_state, callbacks, **options
         Of the loop.
     """
-    state = {key: part.numpy() for key, part in start.state_dict().items()}
-    arrays = state["bag.emb.weight"], state.get("linear"), state.get("bias")
+    arrays = arrays_of(start)
     chain, order = chain_of(
         params, solver, criterion, rows, layout, arrays, random_state
     )

@@ -23,7 +23,7 @@ from skwfm._kernels import compiled
 from skwfm._loop import LoopNet, is_one_of_many
 from skwfm._losses import HUBER_DELTA, Loss, Target
 from skwfm._memory import room_for
-from skwfm._model import Layout
+from skwfm._model import Layout, arrays_of
 from skwfm._net import BagDataset, BagNet, stopping_callbacks
 from skwfm._online import OnlineNet, OnlineRows, online_callbacks
 from skwfm._optimizers import resolve_solver
@@ -321,7 +321,7 @@ def _train_torch(
     start = _start(params, problem, target, seed)
     net = _torch_net(params, problem, solver, start, train, valid, rng)
     record = _run(net, train)
-    arrays = _arrays(net)
+    arrays = arrays_of(net.module_)
     stream = Stream.of(params, problem.loss, problem.layout)
     kept = stream.observed(problem.X, weights, target, *arrays, seed)
     return Fitted(*arrays, target, *record, kept)
@@ -329,19 +329,10 @@ def _train_torch(
 
 def fitted_so_far(net: LoopNet, target: Target) -> Fitted:
     """Return what a net in training has learned by the last epoch, as a copy."""
-    table, linear, bias = _arrays(net)
+    table, linear, bias = arrays_of(net.module_)
     epoch = net.good_epoch() if net.went_back_ else net.n_epochs()
     record = net.curves(), net.n_epochs(), epoch
     return Fitted(table.copy(), linear, bias, target, *record, None)
-
-
-def _arrays(net: LoopNet) -> tuple[Array, Array | None, Array | None]:
-    """Return table, linear coefficients and bias, sharing the memory of the module."""
-    state = {
-        name: part.detach().cpu().numpy()
-        for name, part in net.module_.state_dict().items()
-    }
-    return state["bag.emb.weight"], state.get("linear"), state.get("bias")
 
 
 def _torch_net(
@@ -418,8 +409,7 @@ def _train_sweeps(
         **_loop(params, solver, valid, rng, list(problem.watchers)),
     )
     record = _run(net, train)
-    table, linear, bias, samples = net.result()
-    arrays = table, linear, bias
+    arrays, samples = net.result()
     stream = Stream.of(params, problem.loss, problem.layout)
     weights = np.ones(len(data)) if problem.weights is None else problem.weights
     kept = stream.observed(problem.X, weights, target, *arrays, seed)
