@@ -34,7 +34,6 @@ from skwfm._html import FieldsHTML
 from skwfm._loop import joined_curves
 from skwfm._losses import Loss
 from skwfm._optimizers import OPTIMIZER_METHODS, OPTIMIZERS
-from skwfm._samples import Samples
 from skwfm._saving import save_model
 from skwfm._schedules import SCHEDULES
 from skwfm._scoring import Scoring
@@ -57,7 +56,6 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, Scoring):
     history_: dict[str, list[float]]
     n_iter_: int
     statistics_: Statistics
-    samples_: Samples
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_factors": [Interval(Integral, 1, None, closed="left")],

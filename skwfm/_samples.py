@@ -24,7 +24,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.special import ndtr
 
-__all__ = ["LOGIT", "Samples", "mean_factors"]
+__all__ = ["LOGIT", "Samples", "Score", "log_odds_of", "mean_factors"]
 
 Array = npt.NDArray[Any]
 # Factors (n_columns, k), linear coefficients (n_columns, 1) and bias (1,).
@@ -70,25 +70,32 @@ class Samples:
         """Yield the parameters of every draw."""
         return (self[at] for at in range(len(self)))
 
+    def _scored(self, score: Score) -> Iterator[Array]:
+        """Yield the scores of rows by every draw, in float64."""
+        return (score(part)[:, 0].astype(np.float64) for part in self)
+
     def mean(self, score: Score) -> Array:
-        """Return the mean score of some rows.
+        """Return the mean of the target of some rows.
 
         Parameters
         ----------
         score : callable
             Takes parameters, returns scores of shape (n_rows, 1).
         """
-        total = sum(score(part)[:, 0].astype(np.float64) for part in self)
+        total: Any = 0.0
+        for at, scores in enumerate(self._scored(score)):
+            if self.levels is not None:
+                scores, _ = self._level_moments(at, scores)
+            total = total + scores
         return np.asarray(total / len(self))
 
     def log_odds(self, score: Score) -> Array:
         """Return the log-odds of the mean probability of the second class."""
         above, below = 0.0, 0.0
-        for part, noise in zip(self, self.noise, strict=True):
-            scores = score(part)[:, 0].astype(np.float64) / noise
-            above, below = above + ndtr(scores), below + ndtr(-scores)
-        ratio = np.maximum(above, TINY) / np.maximum(below, TINY)
-        return np.asarray(np.log(ratio))
+        for scores, noise in zip(self._scored(score), self.noise, strict=True):
+            above = above + ndtr(scores / noise)
+            below = below + ndtr(-scores / noise)
+        return log_odds_of(above, below)
 
     def mean_and_std(self, score: Score, rows: Any) -> tuple[Array, Array]:
         """Return mean and standard deviation of the target of some rows.
@@ -105,18 +112,17 @@ class Samples:
             shape=rows.shape,
         )
         mean, squares, noise = (np.zeros(rows.shape[0]) for _ in range(3))
-        for at, part in enumerate(self):
-            scores, variance = self._moments(at, score(part)[:, 0], pattern)
+        for at, scores in enumerate(self._scored(score)):
+            expected, variance = self._moments(at, scores, pattern)
             # Welford (1962): no difference of large sums.
-            change = scores - mean
+            change = expected - mean
             mean += change / (at + 1)
-            squares += change * (scores - mean)
+            squares += change * (expected - mean)
             noise += variance
         return mean, np.sqrt((squares + noise) / len(self))
 
     def _moments(self, at: int, scores: Array, pattern: Any) -> tuple[Array, Array]:
         """Return the expectation of rows in a draw, and the variance around it."""
-        scores = scores.astype(np.float64)
         if self.levels is not None:
             return self._level_moments(at, scores)
         variance = np.full(len(scores), self.noise[at] ** 2)
@@ -131,13 +137,10 @@ class Samples:
         mean = shares @ levels
         return mean, (shares * (levels - mean[:, None]) ** 2).sum(axis=1)
 
-    def expected_level(self, score: Score) -> Array:
-        """Return the mean of the expected level of some rows."""
-        total = sum(
-            self._level_moments(at, score(part)[:, 0].astype(np.float64))[0]
-            for at, part in enumerate(self)
-        )
-        return np.asarray(total / len(self))
+
+def log_odds_of(above: Any, below: Any) -> Array:
+    """Return the log-odds of shares of two classes, finite where one is 0."""
+    return np.asarray(np.log(np.maximum(above, TINY) / np.maximum(below, TINY)))
 
 
 def mean_factors(factors: Array) -> Array:

@@ -75,14 +75,19 @@ class Scoring(FieldInput):
         """Return the scores of raw input, shape (n_samples, n_outputs)."""
         check_is_fitted(self, "factors_")
         matrix, faults = self._looked_at(X)
-        wide = self.factors_.dtype == np.float64
-        device = resolve_device(self.device, fallback=True, float64=wide)
-        if device.type == "cpu" and compiled.available():
+        device, in_core = self._where()
+        if in_core:
             scores = self._core_scores(matrix, faults)
         else:
             scores = self._torch_scores(matrix, faults, device)
         val.check_finite_scores(scores)
         return scores
+
+    def _where(self) -> tuple[torch.device, bool]:
+        """Return the device to score on, and whether the core does."""
+        wide = self.factors_.dtype == np.float64
+        device = resolve_device(self.device, fallback=True, float64=wide)
+        return device, device.type == "cpu" and compiled.available()
 
     def _core_scores(self, X: Any, faults: Faults | None) -> Array:
         """Score rows in the compiled core: a row the same, alone or among others."""
@@ -125,7 +130,7 @@ class Scoring(FieldInput):
         for stretch, part in self._parts(X, faults, dtype, rows, entries):
             yield stretch, slice_batch(part, *cut)
 
-    def _by_draws(self, X: Any, predict: Callable[[Samples, Score, Any], Any]) -> Any:
+    def _by_draws(self, X: Any, predict: Callable[[Score, Any], Any]) -> Array:
         """Predict by all draws, stretch by stretch.
 
         Parameters
@@ -133,15 +138,17 @@ class Scoring(FieldInput):
         X : Any
             Raw input.
         predict : callable
-            Takes the draws, what scores a stretch of rows by some parameters, and the
-            rows as CSR; returns an array, or a tuple of arrays.
+            Takes what scores a stretch of rows by some parameters, and the rows as CSR;
+            returns an array, or a tuple of arrays, with one number per row.
+
+        Returns
+        -------
+        array of float64, shape (n_samples,) or (n_arrays, n_samples)
         """
         check_is_fitted(self, "factors_")
-        self._parameters()
+        self._parameters()  # which checks that their shapes fit
         matrix, faults = self._looked_at(X)
-        wide = self.factors_.dtype == np.float64
-        device = resolve_device(self.device, fallback=True, float64=wide)
-        in_core = device.type == "cpu" and compiled.available()
+        device, in_core = self._where()
         parts = []
         stretches = self._parts(
             matrix, faults, self.factors_.dtype, CONVERT_ROWS, CONVERT_ENTRIES
@@ -151,10 +158,9 @@ class Scoring(FieldInput):
                 score = (
                     self._core_scorer(part) if in_core else self._scorer(part, device)
                 )
-                parts.append(predict(self.samples_, score, part))
-        out = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        for column in out:
-            val.check_finite_scores(column[:, None])
+                parts.append(np.asarray(predict(score, part)))
+        out = np.concatenate(parts, axis=-1)
+        val.check_finite_scores(np.atleast_2d(out).T)
         return out
 
     def _core_scorer(self, part: Any) -> Score:

@@ -132,13 +132,9 @@ def check_swept(solver: str, interactions: str, loss: str, n_classes: int) -> No
         )
     elif solver == "als" and n_classes:
         what, way_out = "classes", "Choose 'mcmc', or another solver."
-    elif loss == "ordinal" and solver == "mcmc":
-        return
-    elif loss not in ("squared", "logistic"):
-        what, way_out = (
-            f"loss={loss!r}",
-            "Choose loss='squared_error' or solver='auto'.",
-        )
+    elif loss not in ("squared", "logistic", "ordinal"):
+        what = f"loss={loss!r}"
+        way_out = "Choose loss='squared_error' or solver='auto'."
     if what:
         raise ValueError(
             f"solver={solver!r} is not for {what}: it takes normal noise, and a score "

@@ -25,7 +25,6 @@ from skwfm._losses import (
     Softmax,
     Squared,
 )
-from skwfm._samples import Samples, Score
 
 __all__ = ["WeightedClassifier", "WeightedRegressor"]
 
@@ -122,12 +121,10 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         self.loss = loss
 
     def _learn_target(self, y: Array, classes: Array | None) -> tuple[Loss, Array]:
-        goes_on = hasattr(self, "factors_") and hasattr(self, "levels_")
-        if self.loss != ORDINAL or not goes_on:
-            self.__dict__.pop("levels_", None)
         if self.loss != ORDINAL:
+            self.__dict__.pop("levels_", None)
             return LOSSES[self.loss](), self._check_target(y)
-        if not goes_on:
+        if not (hasattr(self, "factors_") and hasattr(self, "levels_")):
             self.levels_ = val.check_levels(val.check_real_target(y))
         return Ordinal(self.levels_), self._check_target(y)
 
@@ -235,23 +232,13 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         """
         if return_std:
             val.check_has_samples(self)
-            mean, std = self._by_draws(X, Samples.mean_and_std)
+            mean, std = self._by_draws(X, self.samples_.mean_and_std)
             return mean.astype(self.factors_.dtype), std
         if hasattr(self, "samples_"):
-            return self._by_draws(X, _mean)[0].astype(self.factors_.dtype)
+            mean = self._by_draws(X, lambda score, _: self.samples_.mean(score))
+            return mean.astype(self.factors_.dtype)
         scores = self._scores(X)[:, 0]
         return val.checked_exp(scores) if self.loss == "poisson" else scores
-
-
-def _mean(samples: Samples, score: Score, rows: Any) -> tuple[Array]:
-    """Return the mean prediction of some rows."""
-    has_levels = samples.levels is not None
-    return (samples.expected_level(score) if has_levels else samples.mean(score),)
-
-
-def _log_odds(samples: Samples, score: Score, rows: Any) -> tuple[Array]:
-    """Return the log-odds of the mean probability of some rows."""
-    return (samples.log_odds(score),)
 
 
 def _by_rows(function: Callable[..., Array], scores: Array) -> Array:
@@ -491,8 +478,8 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         array([ 1.39, -1.39,  0.69])
         """
         if hasattr(self, "samples_"):
-            mean: Array = self._by_draws(X, _log_odds)[0]
-            return mean.astype(self.factors_.dtype)
+            odds = self._by_draws(X, lambda score, _: self.samples_.log_odds(score))
+            return odds.astype(self.factors_.dtype)
         scores = self._scores(X)
         decision: Array = scores if scores.shape[1] > 1 else scores[:, 0]
         return decision

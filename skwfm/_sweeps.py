@@ -28,7 +28,7 @@ from skwfm._draws import Order, SampleStore, SweepRows, chain_of, unit_of_scores
 from skwfm._loop import Keeper, StepNet
 from skwfm._losses import Target
 from skwfm._model import Layout, arrays_of
-from skwfm._samples import TINY, Samples, mean_factors
+from skwfm._samples import Samples, log_odds_of, mean_factors
 from skwfm._solver_validation import warn_sweep_failed
 from skwfm.nn._fm import FactorModule
 
@@ -181,7 +181,7 @@ class SweepNet(StepNet):
         self.totals_ = self.totals_ + (ndtr(scores) if has_classes else scores)
         mean = self.totals_ / self.n_totals_
         if has_classes:
-            mean = np.log(np.maximum(mean, TINY) / np.maximum(1 - mean, TINY))
+            mean = log_odds_of(mean, 1 - mean)
         return torch.from_numpy(mean.astype(x.X.dtype)[:, None])
 
     def result(

@@ -175,11 +175,11 @@ RULES = {
         "_validation _matrix_validation _solver_validation _stream_validation"
         " _callbacks _html _field_map _fields _bags _input _kernels nn _model _device"
         " _losses _schedules _solvers _optimizers _loop _net _statistics _state _stream"
-        " _samples _training _scoring _epoch_tasks _saving",
+        " _training _scoring _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule(
-        "_validation _stream_validation _fields _losses _samples _solvers _base", DATA
+        "_validation _stream_validation _fields _losses _solvers _base", DATA
     ),
     "_estimators": _rule(
         "_validation _field_map _fields _compose _losses _solvers _base _supervised",
