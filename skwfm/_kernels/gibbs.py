@@ -108,12 +108,6 @@ class Columns(NamedTuple):
         shape = n_rows, len(self.indptr) - 1
         return sp.csc_array((values, self.rows, self.indptr), shape=shape)
 
-    def squared(self, n_rows: int) -> Any:
-        """Return the columns with squared values."""
-        matrix = self.matrix(n_rows, np.float32)
-        matrix.data = matrix.data**2
-        return matrix
-
 
 @dataclass(frozen=True)
 class Field:
@@ -142,8 +136,7 @@ class Field:
         if shared is None:
             return cls(first, end, part, False)
         bags, members = shared
-        of_bags = Columns.of(bags.tocsc()).part(0, end - first)
-        return cls(first, end, of_bags, False, members, bags)
+        return cls(first, end, Columns.of(bags.tocsc()), False, members, bags)
 
 
 def _are_different(rows: Array, n_rows: int) -> bool:
@@ -252,7 +245,10 @@ class Sweeper:
         sums = np.zeros((self.n_rows, -(-k // 4) * 4), self.dtype)
         if compiled.available():
             for field in self.fields:
-                self._add_field(field, blocks, sums)
+                own, columns = blocks[field.first : field.end], field.columns
+                if field.members is not None:
+                    own, columns = self._bag_blocks(field, own), field.members
+                self._add(columns, own, sums, 1.0)
             return self._core_score(self.X, blocks), sums
         scores = np.zeros(self.n_rows, self.dtype)
         for field in self.fields:
@@ -262,17 +258,11 @@ class Sweeper:
             if self.dim > k:
                 scores += part[:, k]
             if self.pairs_inside:
-                squares = field.columns.squared(self.n_rows) @ (own[:, :k] ** 2).sum(1)
+                matrix = field.columns.matrix(self.n_rows, self.dtype)
+                squares = matrix.power(2) @ (own[:, :k] ** 2).sum(axis=1)
                 scores += (np.square(part[:, :k]).sum(axis=1) - squares) / 2
             sums[:, :k] += part[:, :k]
         return scores, sums
-
-    def _add_field(self, field: Field, blocks: Array, sums: Array) -> None:
-        own = blocks[field.first : field.end]
-        if field.members is None:
-            self._add(field.columns, own, sums, 1.0)
-        else:
-            self._add(field.members, self._bag_blocks(field, own), sums, 1.0)
 
     def score(self, X: Any, blocks: Array) -> Array:
         """Score other rows, without an intercept.
@@ -350,7 +340,6 @@ class Sweeper:
             Whether all went well; else a block was not finite, and the sweep stopped
             before it.
         """
-        key = int(key)
         for field in self.fields:
             own = blocks[field.first : field.end]
             how = given.part(field.first, field.end)
@@ -371,7 +360,7 @@ class Sweeper:
             self._add(field.columns, blocks, rows.sums, -1.0)
         good = True
         for first, end in self._calls(field.columns.indptr):
-            done = _steps().sweep(
+            good = end - first == _steps().sweep(
                 **field.columns._asdict(),
                 blocks=blocks,
                 sums=rows.sums,
@@ -384,7 +373,6 @@ class Sweeper:
                 end=end,
                 n_threads=self._threads(field, len(field.columns.rows)),
             )
-            good = good and done == end - first
             if not good:
                 break
         if not own_in_sums:
@@ -496,7 +484,7 @@ class Sweeper:
             row_scale=rows.scale,
             codes=codes,
             cuts=np.asarray(cuts, np.float64),
-            key=int(key),
+            key=key,
             n_threads=self._threads(None, self.n_rows),
         )
 

@@ -103,36 +103,28 @@ def sweep(
     residuals: Array,
     row_scale: Array | None,
     n_factors: int,
-    precision: Array,
-    mean: Array,
-    groups: Array,
-    noise_precision: float,
-    key: int,
-    draws: bool,
     own_in_sums: bool,
     first: int,
     end: int,
     n_threads: int,
+    **given: Any,
 ) -> int:
-    """Draw the blocks of labels, one after the other; return how many went well."""
+    """Draw the blocks of labels, one after the other; return how many went well.
+
+    `given` is what `_draw` takes.
+    """
     for j in range(first, end):
         at = slice(indptr[j], indptr[j + 1])
         i, w = rows[at], _weights(values, at)[:, None]
         theta = blocks[j].astype(np.float64)
-        u = sums[i, :n_factors].astype(np.float64)
-        if own_in_sums:
-            u -= w * theta[:n_factors]
-        z = w * np.column_stack([u, np.ones(len(i))])[:, : len(theta)]
-        c = 1.0 if row_scale is None else row_scale[i].astype(np.float64)[:, None] ** 2
+        own = w * theta[:n_factors] if own_in_sums else 0.0
+        z = w * _design(sums[i, :n_factors], own, len(theta))
+        c = _row_weights(row_scale, i)
         with np.errstate(invalid="ignore", over="ignore"):  # told by the result
             gram = (c * z).T @ z
-            errors = ((c * z).T @ residuals[i].astype(np.float64)) + gram @ theta
-        prior = precision[groups[j]], mean[groups[j]]
-        noise = normals((key + j * len(theta)) % 2**64, len(theta)) if draws else None
-        drawn = _draw(gram, errors, *prior, noise_precision, noise)
-        if drawn is None:
+            errors = (c * z).T @ residuals[i].astype(np.float64)
+        if not _draw(blocks, j, gram, errors, **given):
             return j - first
-        blocks[j] = drawn
         change = blocks[j].astype(np.float64) - theta
         residuals[i] -= (z @ change).astype(residuals.dtype)
         if own_in_sums:
@@ -141,26 +133,51 @@ def sweep(
 
 
 def _draw(
+    blocks: Array,
+    j: int,
     gram: Array,
     errors: Array,
+    *,
     precision: Array,
     mean: Array,
+    groups: Array,
     noise_precision: float,
-    noise: Array | None,
-) -> Array | None:
-    """Return the conditional mean, or a draw; None where it is not finite."""
-    full = noise_precision * gram + np.diag(precision)
-    vector = noise_precision * errors + precision * mean
+    key: int,
+    draws: bool,
+) -> bool:
+    """Write the conditional mean of a block, or a draw; False where it is not finite.
+
+    `errors` sum the residuals as they are: the label's own part comes back by `gram`.
+    """
+    theta, group = blocks[j].astype(np.float64), groups[j]
+    with np.errstate(invalid="ignore", over="ignore"):  # told by the result
+        full = noise_precision * gram + np.diag(precision[group])
+        vector = noise_precision * (errors + gram @ theta)
+        vector += precision[group] * mean[group]
     if not (np.isfinite(full).all() and np.isfinite(vector).all()):
-        return None
+        return False
     try:
         factor = cho_factor(full)
     except np.linalg.LinAlgError:  # lost to rounding
-        return None
+        return False
     drawn = cho_solve(factor, vector)
-    if noise is not None:
+    if draws:
+        noise = normals((key + j * len(theta)) % 2**64, len(theta))
         drawn += solve_triangular(factor[0], noise)
-    return drawn if np.isfinite(drawn).all() else None
+    if not np.isfinite(drawn).all():
+        return False
+    blocks[j] = drawn
+    return True
+
+
+def _design(sums: Array, own: Any, dim: int) -> Array:
+    """Return ``[u, 1]`` of rows, the label's or the bag's own vectors taken out."""
+    u = sums.astype(np.float64) - own
+    return np.column_stack([u, np.ones(len(u))])[:, :dim]
+
+
+def _row_weights(row_scale: Array | None, i: Array) -> Any:
+    return 1.0 if row_scale is None else row_scale[i].astype(np.float64)[:, None] ** 2
 
 
 def _weights(values: Array | None, at: slice) -> Array:
@@ -186,9 +203,8 @@ def collect_bags(
     dim = blocks.shape[1]
     for b, own in enumerate(blocks):
         i = rows[indptr[b] : indptr[b + 1]]
-        u = sums[i, :n_factors].astype(np.float64) - own[:n_factors]
-        z = np.column_stack([u, np.ones(len(i))])[:, :dim]
-        c = 1.0 if row_scale is None else row_scale[i].astype(np.float64)[:, None] ** 2
+        z = _design(sums[i, :n_factors], own[:n_factors], dim)
+        c = _row_weights(row_scale, i)
         squares[b] = (c * z).T @ z
         errors[b] = (c * z).T @ residuals[i].astype(np.float64)
 
@@ -202,14 +218,9 @@ def sweep_bags(
     n_factors: int,
     squares: Array,
     errors: Array,
-    precision: Array,
-    mean: Array,
-    groups: Array,
-    noise_precision: float,
-    key: int,
-    draws: bool,
     first: int,
     end: int,
+    **given: Any,
 ) -> int:
     """Draw the blocks of labels by the moments of their bags, which are kept right."""
     for j in range(first, end):
@@ -217,13 +228,8 @@ def sweep_bags(
         b, w = bags[at], _weights(values, at)
         theta = blocks[j].astype(np.float64)
         gram = np.einsum("b,brc->rc", w**2, squares[b])
-        by_bag = w @ errors[b] + gram @ theta
-        prior = precision[groups[j]], mean[groups[j]]
-        noise = normals((key + j * len(theta)) % 2**64, len(theta)) if draws else None
-        drawn = _draw(gram, by_bag, *prior, noise_precision, noise)
-        if drawn is None:
+        if not _draw(blocks, j, gram, w @ errors[b], **given):
             return j - first
-        blocks[j] = drawn
         change = blocks[j].astype(np.float64) - theta
         errors[b] -= w[:, None] * (squares[b] @ change)
     return end - first
@@ -245,8 +251,7 @@ def correct_bags(
     for b in range(len(blocks)):
         i = rows[indptr[b] : indptr[b + 1]]
         change = blocks[b].astype(np.float64) - before[b]
-        u = sums[i, :n_factors].astype(np.float64) - before[b, :n_factors]
-        z = np.column_stack([u, np.ones(len(i))])[:, :dim]
+        z = _design(sums[i, :n_factors], before[b, :n_factors], dim)
         residuals[i] -= (z @ change).astype(residuals.dtype)
         sums[i, :n_factors] += change[:n_factors].astype(sums.dtype)
 
