@@ -24,6 +24,7 @@ from benchmarks import bayes_plots, bayes_problems
 from benchmarks.bayes_parts import Row
 from benchmarks.bayes_problems import GENERATED, QUALITY, SHELVES, Sources
 from benchmarks.bayes_report import markdown
+from benchmarks.options import add_output
 
 __all__ = ["PARTS", "main", "read", "write"]
 
@@ -159,13 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--wheel", type=Path, help="of recbole 1.2.1")
     parser.add_argument("--books", type=Path, help="folder of goodbooks-10k")
-    parser.add_argument("--output", type=Path, help="folder; default: results/")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="few rows, one seed, no file unless --output is given",
-    )
+    add_output(parser, "few rows, one seed")
     return parser
 
 

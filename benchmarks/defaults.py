@@ -51,6 +51,7 @@ from benchmarks.defaults_table import (
     read,
     write,
 )
+from benchmarks.options import add_output
 from benchmarks.tasks import SPECS, Sources, Spec, Task, inner_splits
 from skwfm import (
     WeightedFFMClassifier,
@@ -274,12 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--again", nargs="+", choices=STEPS, default=[], help="forget these fits first"
     )
-    parser.add_argument("--output", type=Path, help="folder; default: results/")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="few rows, one repeat, no file unless --output is given",
-    )
+    add_output(parser, "few rows, one repeat")
     return parser
 
 

@@ -25,6 +25,7 @@ import scipy.sparse as sp
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 from benchmarks.machine import describe
+from benchmarks.options import add_output
 from skwfm import FieldCSR
 from skwfm._kernels import compiled
 from skwfm.datasets import dump_ffm_file, iter_ffm_file, load_ffm_file, scan_ffm_file
@@ -250,12 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Run]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks.files")
-    parser.add_argument("--output", type=Path, help="folder; default: results/")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="few rows, no file unless --output is given",
-    )
+    add_output(parser, "few rows")
     return parser
 
 

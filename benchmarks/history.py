@@ -25,6 +25,7 @@ from sklearn.metrics import root_mean_squared_error
 from sklearn.preprocessing import OneHotEncoder
 
 from benchmarks.machine import describe
+from benchmarks.options import add_output
 from benchmarks.problems import ML100K, Problem, fetch_ml100k, ml100k
 from skwfm import FieldTransformer, HistoryEncoder, WeightedFMRegressor
 
@@ -337,12 +338,7 @@ def _parser() -> argparse.ArgumentParser:
         "--wheel", type=Path, help="wheel of recbole 1.2.1; default: ask pip for it"
     )
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS))
-    parser.add_argument("--output", type=Path, help="folder; default: results/")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="few rows, one fold, no file unless --output is given",
-    )
+    add_output(parser, "few rows, one fold")
     return parser
 
 

@@ -32,6 +32,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 
 from benchmarks.machine import describe
+from benchmarks.options import add_output
 from skwfm import (
     FieldTransformer,
     SplineEncoder,
@@ -283,12 +284,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS)
     )
-    parser.add_argument("--output", type=Path, help="folder; default: results/")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="few rows, one seed, no file unless --output is given",
-    )
+    add_output(parser, "few rows, one seed")
     return parser
 
 

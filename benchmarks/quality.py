@@ -25,6 +25,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import GridSearchCV
 
+from benchmarks.options import add_output
 from benchmarks.problems import Problem, fetch_ml100k, films, ml100k, movielens
 from skwfm import WeightedFFMRegressor, WeightedFMRegressor
 
@@ -222,12 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wheel", type=Path, help="wheel of recbole 1.2.1; default: ask pip for it"
     )
-    parser.add_argument("--output", type=Path, help="folder; default: results/")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="few rows, one seed, no file unless --output is given",
-    )
+    add_output(parser, "few rows, one seed")
     return parser
 
 

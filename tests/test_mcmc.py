@@ -354,12 +354,10 @@ def test_callbacks_see_every_draw_and_may_stop():
     recorder = Recorder()
     model = WeightedFMRegressor(2, callbacks=[recorder], **QUICK).fit(X, y)
     assert model.n_iter_ == len(recorder.seen) == 5
-    assert len(model.samples_) >= 1
-    unit = y.std()
-    last = recorder.seen[-1].numpy() * np.sqrt(unit)
     assert not np.array_equal(recorder.seen[0], recorder.seen[1])
-    if len(model.samples_) == 1 + (5 - 1) * 5 // 11:
-        np.testing.assert_allclose(model.samples_.factors[-1], last, rtol=1e-4)
+    # Kept were the third and the last, in units of y.
+    seen = [recorder.seen[at].numpy() * np.sqrt(y.std()) for at in (2, 4)]
+    np.testing.assert_allclose(model.samples_.factors, seen, rtol=1e-4)
 
 
 def test_columns_of_a_field_may_stand_anywhere():
@@ -525,15 +523,14 @@ def test_blocks_that_hardly_differ_do_not_stop_a_chain(sizes):
 
 def test_without_the_core_numpy_sweeps(monkeypatch):
     X, y, scores = make_rows(400)
-    with_core = WeightedFMRegressor(2, **QUICK).fit(X, y)
+    by_core = WeightedFMRegressor(2, **QUICK).fit(X, y).predict(X)
     monkeypatch.setattr(compiled, "_core", None)
     with pytest.warns(RuntimeWarning, match="without its compiled core"):
         model = WeightedFMRegressor(2, **QUICK).fit(X, y)
     assert not compiled.available()
     mean, std = model.predict(X, return_std=True)
     assert (std > 0).all()
-    if with_core is not model:
-        assert rmse(mean, with_core.predict(X)) < 0.5 * np.std(y)
+    np.testing.assert_allclose(mean, by_core, rtol=1e-6)
     monkeypatch.setattr("skwfm._draws.TWIN_COLUMNS", 10)
     with pytest.raises(ValueError, match="needs the compiled core"):
         WeightedFMRegressor(2, **QUICK).fit(X, y)
