@@ -38,7 +38,8 @@ import numpy.typing as npt
 from scipy.special import gammaln
 
 from skwfm._cut_points import draw_cuts
-from skwfm._kernels.gibbs import Conditional, Field, RowState, Sweeper
+from skwfm._kernels.gibbs import Conditional, RowState, Sweeper
+from skwfm._kernels.gibbs_rows import Field
 
 __all__ = [
     "Chain",

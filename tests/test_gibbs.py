@@ -1,6 +1,6 @@
 """Sweeps over labels: the compiled steps against their twin and against brute force."""
 
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from scipy.stats import kstest, truncnorm
 
 from skwfm._bags import to_flat
-from skwfm._kernels import compiled, gibbs, gibbs_twin
+from skwfm._kernels import compiled, gibbs, gibbs_rows, gibbs_twin
 from skwfm._kernels.gibbs import Conditional, RowState, Sweeper
 from skwfm._kernels.reference import fm_score
 
@@ -24,15 +24,24 @@ needs_core = pytest.mark.skipif(not compiled.available(), reason="no compiled co
 
 @pytest.fixture
 def steps(request, monkeypatch):
-    """The compiled core or its twin, by name."""
-    if request.param == "core" and not compiled.available():
+    """The compiled core with sums or without, or its twin, by name."""
+    if request.param != "twin" and not compiled.available():
         pytest.skip("no compiled core")
-    module = compiled.core() if request.param == "core" else gibbs_twin
+    module = gibbs_twin if request.param == "twin" else compiled.core()
     monkeypatch.setattr(gibbs, "_steps", lambda: module)
+    keep_sums(monkeypatch, request.param == "core with sums")
     return request.param
 
 
-both = pytest.mark.parametrize("steps", ["core", "twin"], indirect=True)
+every = pytest.mark.parametrize(
+    "steps", ["core with sums", "core without", "twin"], indirect=True
+)
+
+
+def keep_sums(monkeypatch, is_kept):
+    """Let the core keep sums, or not; its twin always does."""
+    monkeypatch.setattr(gibbs, "SUMS_PER_COLUMNS", np.inf if is_kept else 0)
+    monkeypatch.setattr(gibbs, "FEW_LABELS", np.inf)
 
 
 def make_rows(dtype=np.float64, seed=0):
@@ -88,7 +97,7 @@ class Case:
         return scores
 
 
-@both
+@every
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("linear", [False, True])
 def test_scores_are_those_of_the_formula(steps, linear, inside):
@@ -104,7 +113,24 @@ def test_scores_are_those_of_the_formula(steps, linear, inside):
         case.sweeper.score(case.X, case.blocks),
     ):
         np.testing.assert_allclose(found, expected, atol=1e-10)
-    np.testing.assert_allclose(sums[:, :3], case.X @ case.blocks[:, :3], atol=1e-10)
+    assert (sums is None) == (steps == "core without")
+    if sums is not None:
+        np.testing.assert_allclose(sums[:, :3], case.X @ case.blocks[:, :3], atol=1e-10)
+
+
+@needs_core
+@pytest.mark.parametrize(
+    ("lengths", "k", "is_kept"),
+    [([2] * 50, 8, False), ([8] * 50, 8, True), ([8] * 50, 32, False)]
+    # Many labels in all but few rows: what counts is the row that an entry is in.
+    + [([40] * 50, 129, True), ([1] * 49 + [50], 32, True), ([1] * 50, 1, False)],
+)
+def test_sums_are_kept_where_they_are_small_or_rows_are_long(lengths, k, is_kept):
+    lengths = np.array(lengths)
+    X = sp.csr_array((np.arange(50) < lengths[:, None]).astype(np.float32))
+    sweeper = Sweeper(X, np.arange(51), k, fit_linear=True)
+    sums = sweeper.scores(np.ones((50, k + 1), np.float32))[1]
+    assert (sums is not None) == is_kept
 
 
 def test_every_kind_of_field_is_there():
@@ -116,7 +142,7 @@ def test_every_kind_of_field_is_there():
     assert all(field.members is None for field in inside)
 
 
-@both
+@every
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("linear", [False, True])
@@ -154,26 +180,29 @@ def test_conditionals_are_those_of_brute_force(steps, k, linear, inside, scale):
     np.testing.assert_allclose(case.rows.residuals, residuals, atol=1e-8)
 
 
-@both
+@every
 def test_draws_have_the_covariance_of_the_conditional(steps):
     """Many draws of one label: mean and covariance are those of its normal."""
-    case = Case(2)
-    X = case.X[:, :1]
-    given = case.given._replace(groups=np.zeros(1, np.int32))
-    sweeper = Sweeper(X.tocsr(), np.array([0, 1]), 2, fit_linear=True)
-    # A field alone has no sums: let there be some.
-    sums = np.random.default_rng(2).normal(size=(N_ROWS, 4))
+    rng = np.random.default_rng(2)
+    X = sp.csr_array(
+        np.column_stack([np.arange(N_ROWS) % 3 == 0, rng.normal(size=150)])
+    )
+    sweeper = Sweeper(X, np.array([0, 1, 2]), 2, fit_linear=True)
+    other, target = rng.normal(size=3), rng.normal(size=N_ROWS)
+    given = Conditional(np.ones((1, 3)), np.ones((1, 3)), np.zeros(2, np.int32), 1.7)
     draws = []
     for key in range(0, 40_000, 10):
-        block = np.zeros((1, 3))
-        state = RowState(sums.copy(), case.target.copy(), None)
-        sweeper.sweep(state, block, given, key)
-        draws.append(block[0])
-    own = X.toarray()[:, 0] != 0
-    design = np.column_stack([sums[own, :2], np.ones(own.sum())])
+        blocks = np.stack([np.zeros(3), other])
+        scores, sums = sweeper.scores(blocks)
+        sweeper.sweep(RowState(sums, target - scores, None), blocks, given, key)
+        draws.append(blocks[0])
+    own = X.toarray()[:, 0] == 1
+    number = X.toarray()[own, 1]
+    design = np.column_stack([number[:, None] * other[:2], np.ones(len(number))])
     precision = np.diag(given.precision[0]) + 1.7 * design.T @ design
     covariance = np.linalg.inv(precision)
-    vector = given.precision[0] * given.mean[0] + 1.7 * design.T @ case.target[own]
+    residuals = target[own] - number * other[2]
+    vector = given.precision[0] * given.mean[0] + 1.7 * design.T @ residuals
     deviation = np.sqrt(np.diag(covariance))
     mean = (np.mean(draws, axis=0) - covariance @ vector) / deviation
     assert np.abs(mean).max() < 4 / np.sqrt(len(draws))
@@ -183,9 +212,12 @@ def test_draws_have_the_covariance_of_the_conditional(steps):
 
 
 @needs_core
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("k", "dtype"),
+    # A panel of 129 factors has room for fewer rows than a label has.
+    [*product([1, 2, 4, 5, 8, 11, 16, 33], DTYPES), (129, np.float64)],
+)
 @pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("k", [1, 2, 4, 5, 8, 11, 16, 33])
 @pytest.mark.parametrize(
     "isa", compiled.core().instruction_sets() if compiled.core() else []
 )
@@ -193,26 +225,34 @@ def test_core_equals_twin(isa, k, inside, dtype, monkeypatch):
     core = compiled.core()
     before = core.instruction_set()
     core.set_instruction_set(isa)
+    tolerance = dict.fromkeys(["rtol", "atol"], 1e-8 if dtype == np.float64 else 5e-3)
     try:
         results = []
-        for module in (core, gibbs_twin):
+        for module, is_kept in ((core, True), (core, False), (gibbs_twin, True)):
             monkeypatch.setattr(gibbs, "_steps", lambda module=module: module)
+            keep_sums(monkeypatch, is_kept)
             case = Case(k, dtype, inside=inside, scale=True)
             # A key whose places pass the largest number.
             for key in (2**64 - 9, 12345):
                 assert case.sweeper.sweep(case.rows, case.blocks, case.given, key)
-            results.append((case.blocks, case.rows.residuals, case.rows.sums))
+            results.append((case.blocks, case.rows.residuals))
+            if is_kept:
+                sums = case.X @ case.blocks[:, :k]
+                np.testing.assert_allclose(case.rows.sums[:, :k], sums, **tolerance)
     finally:
         core.set_instruction_set(before)
-    tolerance = 1e-8 if dtype == np.float64 else 5e-3
-    for fast, slow in zip(*results, strict=True):
-        np.testing.assert_allclose(fast, slow, atol=tolerance, rtol=tolerance)
+    *fast, slow = results
+    for found in fast:
+        for one, two in zip(found, slow, strict=True):
+            np.testing.assert_allclose(one, two, **tolerance)
 
 
 @needs_core
+@pytest.mark.parametrize("is_kept", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_threads_change_nothing(dtype, monkeypatch):
+def test_threads_change_nothing(dtype, is_kept, monkeypatch):
     monkeypatch.setattr(gibbs, "THREAD_WORK", 0)
+    keep_sums(monkeypatch, is_kept)
     results = []
     for n_threads in (1, 2, 7):
         case = Case(4, dtype, scale=True)
@@ -224,13 +264,13 @@ def test_threads_change_nothing(dtype, monkeypatch):
                 field, case.rows, np.full(field.end - field.first, 2.0)
             )
         squares = case.sweeper.squared_errors(case.sweeper.fields[0], case.rows)
-        results.append((case.blocks, case.rows.residuals, case.rows.sums, squares))
+        results.append((case.blocks, case.rows.residuals, squares))
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(one, two)
 
 
-@both
+@every
 def test_stretches_of_a_sweep_change_nothing(steps, monkeypatch):
     results = []
     for work in (2**30, 40):
@@ -242,7 +282,7 @@ def test_stretches_of_a_sweep_change_nothing(steps, monkeypatch):
     np.testing.assert_array_equal(*results)
 
 
-@both
+@every
 def test_bags_taken_together_are_rows_taken_one_by_one(steps, monkeypatch):
     results = []
     for per_entry in (2, 0):
@@ -253,7 +293,7 @@ def test_bags_taken_together_are_rows_taken_one_by_one(steps, monkeypatch):
             case.sweeper.counts(), np.bincount(case.X.indices, minlength=31)
         )
         assert case.sweeper.sweep(case.rows, case.blocks, case.given, 5)
-        results.append((case.blocks, case.rows.residuals, case.rows.sums))
+        results.append((case.blocks, case.rows.residuals))
     for one, two in zip(*results, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-9)
 
@@ -262,12 +302,12 @@ def test_bags_differ_where_a_label_or_weight_does():
     rows = sp.csr_array(
         np.array([[1.0, 2, 0], [1, 2, 0], [2, 1, 0], [1, 0, 2], [0, 0, 0], [1, 2, 0]])
     )
-    digests = gibbs._digests(rows)
+    digests = gibbs_rows._digests(rows)
     assert len(np.unique(digests)) == 4
     assert digests[0] == digests[1] == digests[5]
 
 
-@both
+@every
 def test_sums_of_squares_and_scales_of_rows(steps):
     case = Case(2, scale=True)
     field = case.sweeper.fields[0]
@@ -283,7 +323,7 @@ def test_sums_of_squares_and_scales_of_rows(steps):
     np.testing.assert_allclose(case.rows.scale, before * np.sqrt(factor[labels]))
 
 
-@both
+@every
 def test_a_block_that_is_not_finite_stops_the_sweep(steps):
     case = Case(2)
     before = case.blocks.copy()
@@ -292,7 +332,7 @@ def test_a_block_that_is_not_finite_stops_the_sweep(steps):
     np.testing.assert_array_equal(case.blocks, before)
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("low", "high", "mean"),
     [
@@ -338,7 +378,7 @@ def test_normal_numbers_are_the_quantiles():
     assert np.abs(values).max() > 4  # both tails were there
 
 
-@both
+@every
 @pytest.mark.parametrize("mean", [-2.0, 0.3, 12.0])
 @pytest.mark.parametrize("weight", [0.25, 3.0])
 def test_weights_of_latent_scores_keep_two_moments(steps, mean, weight):

@@ -5,9 +5,10 @@ pair with itself: ``const + w_ij (a_j + <v_j, u_i>)``, where u_i is the sum of t
 vectors without those that the label has no pair with. Hence a whole block is drawn at
 once, by a Cholesky factor of its (k + 1) x (k + 1) precision.
 
-Storage: the matrix by columns (CSC), and per row the sum of its vectors (k numbers,
-padded to a multiple of 4) and its residual. Fields are swept one after the other, by
-what their rows look like:
+Storage: the matrix by columns (CSC), the residual of every row, and the sum of its
+vectors (k numbers, padded to a multiple of 4). Where rows have few labels, such sums
+would be larger than the rest: u_i is then taken from the table when its turn comes.
+Fields are swept one after the other, by what their rows look like:
 
 - one label per row: labels touch different rows, and threads share them;
 - several labels, but few different bags: the rows of a bag are taken together once, and
@@ -25,22 +26,24 @@ number of a block at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from skwfm._kernels import compiled, gibbs_twin
+from skwfm._kernels.gibbs_rows import Columns, Field, RowLabels
 
-__all__ = ["Conditional", "Field", "RowState", "Sweeper"]
+__all__ = ["Conditional", "RowState", "Sweeper"]
 
 Array = npt.NDArray[Any]
 
 # A field's bags are taken together where their moments need no more numbers than this
 # times its entries.
 MOMENTS_PER_ENTRY = 2
+# Sums are kept where they take at most so much of the memory of the columns, or where
+# the row of an entry has more labels than this on average.
+SUMS_PER_COLUMNS, FEW_LABELS = 2 / 3, 16
 # Work of one call of the core, in entries times k^2: bounds the time after which Ctrl-C
 # is heard.
 CALL_WORK = 2**30
@@ -69,109 +72,11 @@ class Conditional(NamedTuple):
 class RowState(NamedTuple):
     """What a sweep knows of each row, and changes."""
 
-    sums: Array
-    """Shape (n_rows, padded length of a vector)."""
+    sums: Array | None
+    """Shape (n_rows, padded length of a vector); None where rows have few labels."""
     residuals: Array
     scale: Array | None
     """Square root of the row's weight in the likelihood; None: all are 1."""
-
-
-class Columns(NamedTuple):
-    """Columns of a matrix; values None: all are 1."""
-
-    indptr: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int32]
-    values: Array | None = None
-
-    @classmethod
-    def of(cls, matrix: Any) -> Columns:
-        """Take the arrays of a CSC matrix."""
-        indptr = matrix.indptr.astype(np.int64, copy=False)
-        rows = matrix.indices.astype(np.int32, copy=False)
-        return cls(indptr, rows, None if (matrix.data == 1).all() else matrix.data)
-
-    def part(self, first: int, end: int) -> Columns:
-        """Return some columns, sharing memory."""
-        start, stop = self.indptr[first], self.indptr[end]
-        values = self.values
-        if values is not None:
-            values = values[start:stop]
-            values = None if (values == 1).all() else values
-        indptr = self.indptr[first : end + 1] - start
-        return Columns(indptr, self.rows[start:stop], values)
-
-    def matrix(self, n_rows: int, dtype: Any) -> Any:
-        """Return the columns as a CSC matrix."""
-        values = self.values
-        if values is None:
-            values = np.ones(len(self.rows), dtype)
-        shape = n_rows, len(self.indptr) - 1
-        return sp.csc_array((values, self.rows, self.indptr), shape=shape)
-
-
-@dataclass(frozen=True)
-class Field:
-    """Labels `first` to `end`, in the order of the sweep, and their rows."""
-
-    first: int
-    end: int
-    columns: Columns
-    """Of the rows, or of the different bags."""
-    is_single: bool
-    """No row has two labels."""
-    members: Columns | None = None
-    """The rows of each bag, where they share few."""
-    bags: Any = None
-    """The different bags as a CSR matrix."""
-
-    @classmethod
-    def of(
-        cls, columns: Columns, first: int, end: int, n_rows: int, bags_per_entry: float
-    ) -> Field:
-        """Look at the rows of some columns; few are at most so many bags per entry."""
-        part = columns.part(first, end)
-        if end - first < 2 or _are_different(part.rows, n_rows):
-            return cls(first, end, part, True)
-        shared = _shared_bags(part, n_rows, int(bags_per_entry * len(part.rows)))
-        if shared is None:
-            return cls(first, end, part, False)
-        bags, members = shared
-        return cls(first, end, Columns.of(bags.tocsc()), False, members, bags)
-
-
-def _are_different(rows: Array, n_rows: int) -> bool:
-    """Tell whether no row occurs twice."""
-    if 8 * len(rows) < n_rows:  # there may be many such fields
-        return len(np.unique(rows)) == len(rows)
-    seen = np.zeros(n_rows, bool)
-    seen[rows] = True
-    return int(np.count_nonzero(seen)) == len(rows)
-
-
-def _shared_bags(part: Columns, n_rows: int, most: int) -> tuple[Any, Columns] | None:
-    """Return the different bags and the rows of each, if there are at most so many."""
-    if most < 1:
-        return None
-    rows = part.matrix(n_rows, np.float32).tocsr()
-    first, which = np.unique(_digests(rows), return_index=True, return_inverse=True)[1:]
-    if len(first) > most:
-        return None
-    order = np.argsort(which, kind="stable").astype(np.int32)
-    counts = np.bincount(which, minlength=len(first))
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return rows[first], Columns(indptr, order)
-
-
-def _digests(rows: Any) -> Array:
-    """Return a number of 128 bits for every row: the same for equal bags."""
-    bits = rows.data.astype(np.float64).view(np.uint64)
-    labels = rows.indices.astype(np.uint64)
-    out = np.zeros((rows.shape[0], 2), np.uint64)
-    filled = np.flatnonzero(np.diff(rows.indptr))
-    for side, key in enumerate((0x243F6A8885A308D3, 0x13198A2E03707344)):
-        mixed = gibbs_twin.mixed(gibbs_twin.mixed(bits ^ np.uint64(key)) + labels)
-        out[filled, side] = np.add.reduceat(mixed, rows.indptr[filled])
-    return out.view([("high", np.uint64), ("low", np.uint64)])[:, 0]
 
 
 class Sweeper:
@@ -207,6 +112,7 @@ class Sweeper:
         self.n_factors, self.dim = n_factors, n_factors + fit_linear
         self.pairs_inside, self.n_threads = pairs_inside, n_threads
         self.X, self.dtype = X, X.dtype
+        self.row_labels = None if self._keeps_sums() else RowLabels.of(X)
         columns = Columns.of(X.tocsc())
         # Labels that have pairs inside their bag do not see it as a whole.
         per_entry = 0 if pairs_inside else MOMENTS_PER_ENTRY / self.dim**2
@@ -214,6 +120,14 @@ class Sweeper:
             Field.of(columns, int(first), int(end), self.n_rows, per_entry)
             for first, end in zip(starts[:-1], starts[1:], strict=True)
         ]
+
+    def _keeps_sums(self) -> bool:
+        X, size = self.X, self.dtype.itemsize
+        sums = -(-self.n_factors // 4) * 4 * size * self.n_rows
+        if _steps() is gibbs_twin or sums <= SUMS_PER_COLUMNS * (4 + size) * X.nnz:
+            return True
+        lengths = np.diff(X.indptr).astype(np.float64)
+        return bool(lengths @ lengths > FEW_LABELS * X.nnz)
 
     def counts(self, weights: Array | None = None) -> Array:
         """Return the rows with each label, or the sum of their weights."""
@@ -235,12 +149,14 @@ class Sweeper:
         counts: Array = pattern.T @ weights
         return counts
 
-    def scores(self, blocks: Array) -> tuple[Array, Array]:
-        """Return the scores of the rows without an intercept, and their sums.
+    def scores(self, blocks: Array) -> tuple[Array, Array | None]:
+        """Return the scores of the rows without an intercept, and the sums to keep.
 
         With the sums of the fields before, ``score += <sum, S_f> + linear term`` field
         by field; the core, where there is one, needs no memory for it.
         """
+        if self.row_labels is not None:
+            return self._core_score(self.X, blocks), None
         k = self.n_factors
         sums = np.zeros((self.n_rows, -(-k // 4) * 4), self.dtype)
         if compiled.available():
@@ -341,13 +257,12 @@ class Sweeper:
             before it.
         """
         for field in self.fields:
-            own = blocks[field.first : field.end]
             how = given.part(field.first, field.end)
             how["key"] = (key + field.first * self.dim) % 2**64
             if field.members is not None:
-                good = self._sweep_bags(field, rows, own, how)
+                good = self._sweep_bags(field, rows, blocks, how)
             else:
-                good = self._sweep_rows(field, rows, own, how)
+                good = self._sweep_rows(field, rows, blocks, how)
             if not good:
                 return False
         return True
@@ -355,31 +270,44 @@ class Sweeper:
     def _sweep_rows(
         self, field: Field, rows: RowState, blocks: Array, how: dict[str, Any]
     ) -> bool:
-        own_in_sums = field.is_single or self.pairs_inside
-        if not own_in_sums:
-            self._add(field.columns, blocks, rows.sums, -1.0)
+        own = blocks[field.first : field.end]
+        is_added = not (field.is_single or self.pairs_inside or rows.sums is None)
+        if is_added:
+            self._add(field.columns, own, rows.sums, -1.0)
         good = True
         for first, end in self._calls(field.columns.indptr):
             good = end - first == _steps().sweep(
                 **field.columns._asdict(),
-                blocks=blocks,
+                blocks=own,
                 sums=rows.sums,
+                others=self._others(field, blocks),
                 residuals=rows.residuals,
                 row_scale=rows.scale,
                 n_factors=self.n_factors,
                 **how,
-                own_in_sums=own_in_sums,
+                own_in_sums=not is_added,
                 first=first,
                 end=end,
                 n_threads=self._threads(field, len(field.columns.rows)),
             )
             if not good:
                 break
-        if not own_in_sums:
-            self._add(field.columns, blocks, rows.sums, 1.0)
+        if is_added:
+            self._add(field.columns, own, rows.sums, 1.0)
         return good
 
-    def _add(self, columns: Columns, blocks: Array, sums: Array, sign: float) -> None:
+    def _others(self, field: Field, blocks: Array) -> RowLabels | None:
+        """Return what sums are taken from where none are kept."""
+        if self.row_labels is None:
+            return None
+        return self.row_labels._replace(
+            table=blocks,
+            first=field.first,
+            end=field.end,
+            pairs_inside=self.pairs_inside,
+        )
+
+    def _add(self, columns: Columns, blocks: Array, sums: Any, sign: float) -> None:
         _steps().add_bags(
             **columns._asdict(),
             blocks=blocks,
@@ -393,7 +321,8 @@ class Sweeper:
     def _sweep_bags(
         self, field: Field, rows: RowState, blocks: Array, how: dict[str, Any]
     ) -> bool:
-        before = self._bag_blocks(field, blocks)
+        own = blocks[field.first : field.end]
+        before = self._bag_blocks(field, own)
         n_bags, dim = len(before), self.dim
         moments = {
             "squares": np.empty((n_bags, dim, dim)),
@@ -404,6 +333,7 @@ class Sweeper:
             "indptr": members.indptr,
             "rows": members.rows,
             "sums": rows.sums,
+            "others": self._others(field, blocks),
             "residuals": rows.residuals,
             "n_factors": self.n_factors,
             "n_threads": self._threads(None, self.n_rows),
@@ -414,16 +344,16 @@ class Sweeper:
             indptr=columns.indptr,
             bags=columns.rows,
             values=columns.values,
-            blocks=blocks,
+            blocks=own,
             n_factors=self.n_factors,
             **moments,
             **how,
             first=0,
-            end=len(blocks),
+            end=len(own),
         )
-        after = self._bag_blocks(field, blocks)
+        after = self._bag_blocks(field, own)
         _steps().correct_bags(**of_rows, before=before, blocks=after)
-        return bool(done == len(blocks))
+        return bool(done == len(own))
 
     def _calls(self, indptr: Array) -> list[tuple[int, int]]:
         """Cut labels into stretches of bounded work."""

@@ -1,6 +1,7 @@
 """The sampler's steps in numpy, slow and obvious: the twin of the compiled ones.
 
-The functions have the names and arguments of the core's, see `gibbs`. A block
+The functions have the names and arguments of the core's, see `gibbs`; sums are always
+kept. A block
 (v_j, a_j) is normal given all else, with precision ``Lambda + alpha G`` and mean
 ``precision^-1 (Lambda mu + alpha sum_i c_i w_ij [u_i, 1] r_i)``, where
 ``G = sum_i c_i w_ij^2 [u_i, 1][u_i, 1]^T`` and r_i is the residual of row i without the
@@ -100,6 +101,7 @@ def sweep(
     values: Array | None,
     blocks: Array,
     sums: Array,
+    others: None,
     residuals: Array,
     row_scale: Array | None,
     n_factors: int,
@@ -192,6 +194,7 @@ def collect_bags(
     rows: Array,
     blocks: Array,
     sums: Array,
+    others: None,
     residuals: Array,
     row_scale: Array | None,
     n_factors: int,
@@ -242,6 +245,7 @@ def correct_bags(
     before: Array,
     blocks: Array,
     sums: Array,
+    others: None,
     residuals: Array,
     n_factors: int,
     n_threads: int,

@@ -3,6 +3,8 @@
 
 #include "arrays.hpp"
 
+#include <tuple>
+
 namespace skwfm {
 
 namespace {
@@ -13,12 +15,33 @@ Csc<T> columns_of(const Array<int64_t>& indptr, const Array<int32_t>& rows,
     return {indptr.data(), rows.data(), pointer(values)};
 }
 
+// Where no sums are kept: indptr, labels and values of the rows, the blocks of all labels,
+// and the last members of `Others`.
 template <class T>
-Chain<T> chain_of(Array<T>& blocks, Array<T>& sums, Array<T>& residuals,
-                  const Maybe<T>& row_scale, int n_factors) {
-    return {blocks.mutable_data(), blocks.shape(1), sums.mutable_data(),
-            residuals.mutable_data(), pointer(row_scale), n_factors,
-            int32_t(sums.shape(1)), blocks.shape(1) > n_factors};
+using RowLabels = std::tuple<Maybe<int64_t>, Array<int32_t>, Maybe<T>, Array<T>, int64_t,
+                             int64_t, int64_t, bool>;
+
+template <class T>
+Others<T> others_of(const std::optional<RowLabels<T>>& rows) {
+    if (!rows) return {};
+    const auto& [indptr, labels, values, table, length, first, end, inside] = *rows;
+    return {pointer(indptr), labels.data(), pointer(values), table.data(),
+            length,          first,         end,             inside};
+}
+
+template <class T>
+Chain<T> chain_of(Array<T>& blocks, Maybe<T>& sums, Array<T>& residuals,
+                  const Maybe<T>& row_scale, int n_factors,
+                  const std::optional<RowLabels<T>>& others) {
+    return {blocks.mutable_data(),
+            blocks.shape(1),
+            sums ? sums->mutable_data() : nullptr,
+            residuals.mutable_data(),
+            pointer(row_scale),
+            n_factors,
+            (n_factors + 3) / 4 * 4,
+            blocks.shape(1) > n_factors,
+            others_of<T>(others)};
 }
 
 // Calls f(first, end, scratch) for stretches of labels or bags of which no two share a
@@ -39,12 +62,13 @@ void in_labels(int64_t first, int64_t end, int n_factors, int n_threads, F f) {
 // two labels may share a row.
 template <class T>
 int64_t sweep(Array<int64_t> indptr, Array<int32_t> rows, Maybe<T> values, Array<T> blocks,
-              Array<T> sums, Array<T> residuals, Maybe<T> row_scale, int n_factors,
-              Array<double> precision, Array<double> mean, Array<int32_t> groups,
-              double noise_precision, uint64_t key, bool draws, bool own_in_sums,
-              int64_t first, int64_t end, int n_threads) {
+              Maybe<T> sums, std::optional<RowLabels<T>> others, Array<T> residuals,
+              Maybe<T> row_scale, int n_factors, Array<double> precision,
+              Array<double> mean, Array<int32_t> groups, double noise_precision,
+              uint64_t key, bool draws, bool own_in_sums, int64_t first, int64_t end,
+              int n_threads) {
     const Csc<T> columns = columns_of(indptr, rows, values);
-    const Chain<T> chain = chain_of(blocks, sums, residuals, row_scale, n_factors);
+    const Chain<T> chain = chain_of<T>(blocks, sums, residuals, row_scale, n_factors, others);
     const Prior prior{precision.data(), mean.data(), groups.data(), noise_precision, key,
                       draws, own_in_sums};
     py::gil_scoped_release release;
@@ -61,10 +85,11 @@ int64_t sweep(Array<int64_t> indptr, Array<int32_t> rows, Maybe<T> values, Array
 
 template <class T>
 void collect_bags(Array<int64_t> indptr, Array<int32_t> rows, Array<T> blocks,
-                  Array<T> sums, Array<T> residuals, Maybe<T> row_scale, int n_factors,
-                  Array<double> squares, Array<double> errors, int n_threads) {
+                  Maybe<T> sums, std::optional<RowLabels<T>> others, Array<T> residuals,
+                  Maybe<T> row_scale, int n_factors, Array<double> squares,
+                  Array<double> errors, int n_threads) {
     const Csc<T> members{indptr.data(), rows.data(), nullptr};
-    const Chain<T> chain = chain_of(blocks, sums, residuals, row_scale, n_factors);
+    const Chain<T> chain = chain_of<T>(blocks, sums, residuals, row_scale, n_factors, others);
     const Moments moments{squares.mutable_data(), errors.mutable_data()};
     const int64_t n = blocks.shape(0);
     py::gil_scoped_release release;
@@ -81,7 +106,7 @@ int64_t sweep_bags(Array<int64_t> indptr, Array<int32_t> bags, Maybe<T> values,
                    int64_t first, int64_t end) {
     const Csc<T> columns = columns_of(indptr, bags, values);
     const Chain<T> chain{blocks.mutable_data(), blocks.shape(1), nullptr, nullptr, nullptr,
-                         n_factors, n_factors, blocks.shape(1) > n_factors};
+                         n_factors, n_factors, blocks.shape(1) > n_factors, {}};
     const Prior prior{precision.data(), mean.data(), groups.data(), noise_precision, key,
                       draws, true};
     const Moments moments{squares.mutable_data(), errors.mutable_data()};
@@ -93,10 +118,10 @@ int64_t sweep_bags(Array<int64_t> indptr, Array<int32_t> bags, Maybe<T> values,
 
 template <class T>
 void correct_bags(Array<int64_t> indptr, Array<int32_t> rows, Array<T> before,
-                  Array<T> blocks, Array<T> sums, Array<T> residuals, int n_factors,
-                  int n_threads) {
+                  Array<T> blocks, Maybe<T> sums, std::optional<RowLabels<T>> others,
+                  Array<T> residuals, int n_factors, int n_threads) {
     const Csc<T> members{indptr.data(), rows.data(), nullptr};
-    const Chain<T> chain = chain_of<T>(blocks, sums, residuals, {}, n_factors);
+    const Chain<T> chain = chain_of<T>(blocks, sums, residuals, {}, n_factors, others);
     const T* old = before.data();
     const int64_t n = blocks.shape(0);
     py::gil_scoped_release release;
@@ -128,7 +153,7 @@ void add_bags(Array<int64_t> indptr, Array<int32_t> rows, Maybe<T> values, Array
               Array<T> sums, int n_factors, T sign, int64_t first, int64_t end) {
     const Csc<T> columns = columns_of(indptr, rows, values);
     const Chain<T> chain{blocks.mutable_data(), blocks.shape(1), sums.mutable_data(),
-                         nullptr, nullptr, n_factors, int32_t(sums.shape(1)), false};
+                         nullptr, nullptr, n_factors, int32_t(sums.shape(1)), false, {}};
     py::gil_scoped_release release;
     kernels<T>().add_labels(columns, chain, sign, first, end);
 }
@@ -151,14 +176,14 @@ void bind_of(py::module_& m) {
     using namespace py::literals;
     m.def("sweep", sweep<T>, "indptr"_a.noconvert(), "rows"_a.noconvert(),
           "values"_a.noconvert(), "blocks"_a.noconvert(), "sums"_a.noconvert(),
-          "residuals"_a.noconvert(), "row_scale"_a.noconvert(), "n_factors"_a,
-          "precision"_a.noconvert(), "mean"_a.noconvert(), "groups"_a.noconvert(),
-          "noise_precision"_a, "key"_a, "draws"_a, "own_in_sums"_a, "first"_a, "end"_a,
-          "n_threads"_a);
+          "others"_a.noconvert(), "residuals"_a.noconvert(), "row_scale"_a.noconvert(),
+          "n_factors"_a, "precision"_a.noconvert(), "mean"_a.noconvert(),
+          "groups"_a.noconvert(), "noise_precision"_a, "key"_a, "draws"_a,
+          "own_in_sums"_a, "first"_a, "end"_a, "n_threads"_a);
     m.def("collect_bags", collect_bags<T>, "indptr"_a.noconvert(), "rows"_a.noconvert(),
-          "blocks"_a.noconvert(), "sums"_a.noconvert(), "residuals"_a.noconvert(),
-          "row_scale"_a.noconvert(), "n_factors"_a, "squares"_a.noconvert(),
-          "errors"_a.noconvert(), "n_threads"_a);
+          "blocks"_a.noconvert(), "sums"_a.noconvert(), "others"_a.noconvert(),
+          "residuals"_a.noconvert(), "row_scale"_a.noconvert(), "n_factors"_a,
+          "squares"_a.noconvert(), "errors"_a.noconvert(), "n_threads"_a);
     m.def("sweep_bags", sweep_bags<T>, "indptr"_a.noconvert(), "bags"_a.noconvert(),
           "values"_a.noconvert(), "blocks"_a.noconvert(), "n_factors"_a,
           "squares"_a.noconvert(), "errors"_a.noconvert(), "precision"_a.noconvert(),
@@ -166,7 +191,8 @@ void bind_of(py::module_& m) {
           "draws"_a, "first"_a, "end"_a);
     m.def("correct_bags", correct_bags<T>, "indptr"_a.noconvert(), "rows"_a.noconvert(),
           "before"_a.noconvert(), "blocks"_a.noconvert(), "sums"_a.noconvert(),
-          "residuals"_a.noconvert(), "n_factors"_a, "n_threads"_a);
+          "others"_a.noconvert(), "residuals"_a.noconvert(), "n_factors"_a,
+          "n_threads"_a);
     m.def("scale_labels", scale_labels<T>, "indptr"_a.noconvert(), "rows"_a.noconvert(),
           "residuals"_a.noconvert(), "row_scale"_a.noconvert(), "squares"_a.noconvert(),
           "factor"_a.noconvert(), "first"_a, "end"_a, "n_threads"_a);

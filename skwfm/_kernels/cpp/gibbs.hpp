@@ -10,8 +10,7 @@
 // rows corrected once, for all labels of the field.
 // Included inside the namespace of one instruction set.
 
-// Rows of a label that are gathered at a time; sums over them are taken in T, those of
-// the parts in double.
+// Rows of a label that are summed at a time, in T; those of the parts in double.
 constexpr int PANEL = 64;
 // Rows to ask for before their turn.
 constexpr int AHEAD = 8;
@@ -104,8 +103,8 @@ struct Normal {
 template <class T>
 constexpr double ROUNDING = sizeof(T) == 4 ? 1e-6 : 1e-14;
 
-// The rows of a label, or of a bag. L lanes: the sums of a row are padded with zeros to a
-// multiple of L.
+// The rows of a label, or of a bag. L lanes: vectors are padded with zeros to a multiple
+// of L.
 template <class T, int L>
 struct BlockRows {
     using P = Pack<T, L>;
@@ -113,25 +112,20 @@ struct BlockRows {
     const Csc<T>& columns;
     const Chain<T>& chain;
     const bool own_in_sums;
-    const int k, padded, stride;
-    T *panel, *old_block, *change;  // a panel has rows [w u, w, e], scaled by sqrt(c)
+    const int k, padded, stride, capacity;
+    T *panel, *old_block, *change;  // a panel has rows [w u, w, e, c], c their weights
     double* gram;
 
     BlockRows(const Csc<T>& columns, const Chain<T>& chain, bool own_in_sums, Arena& arena)
         : columns(columns), chain(chain), own_in_sums(own_in_sums), k(chain.n_factors),
-          padded(chain.sum_stride), stride(padded + 4) {
-        panel = arena.take<T>(int64_t(PANEL) * stride);
+          padded(chain.sum_stride), stride(padded + 4),
+          capacity(int(panel_rows(k, sizeof(T)))) {
+        panel = arena.take<T>(int64_t(capacity) * stride);
         old_block = arena.take<T>(padded);
         change = arena.take<T>(padded);
         gram = arena.take<double>(int64_t(padded + 2) * padded + 2);
         for (int d = 0; d < padded; d++) old_block[d] = change[d] = 0;
-    }
-
-    void ask(int64_t at, int64_t end) const {
-        if (at + AHEAD >= end) return;
-        const int64_t next = columns.rows[at + AHEAD];
-        prefetch(chain.sums + next * padded, int(padded * sizeof(T)), true);
-        prefetch(chain.residuals + next, 1, true);
+        for (int64_t d = 0; d < int64_t(capacity) * stride; d++) panel[d] = 0;
     }
 
     // Adds up `gram`: rows of u u^T (the blocks on and above the diagonal), then those of
@@ -141,62 +135,155 @@ struct BlockRows {
         const int64_t size = int64_t(padded + 2) * padded + 2;
         for (int d = 0; d < k; d++) old_block[d] = own[d];
         for (int64_t d = 0; d < size; d++) gram[d] = 0;
-        for (int64_t at = begin; at < end; at += PANEL) {
-            const int n = int(end - at < PANEL ? end - at : PANEL);
-            gather(at, n, end);
-            for (int c = 0; c < padded; c += L) {
-                int r = 0;
-                for (; r + 8 <= c + L; r += 8) multiply<8>(n, r, c, gram + r * padded + c);
-                for (; r < c + L; r += 4) multiply<4>(n, r, c, gram + r * padded + c);
-                multiply<2>(n, padded, c, gram + padded * padded + c);
-            }
-            double ww = 0, we = 0;
-            for (int t = 0; t < n; t++) {
-                const T* p = panel + t * stride + padded;
-                ww += double(p[0]) * double(p[0]);
-                we += double(p[0]) * double(p[1]);
-            }
-            gram[size - 2] += ww;
-            gram[size - 1] += we;
+        for (int64_t at = begin; at < end; at += capacity) {
+            const int n = int(end - at < capacity ? end - at : capacity);
+            gather(label, at, n, end);
+            for (int first = 0; first < n; first += PANEL)
+                add_up(panel + first * stride, n - first < PANEL ? n - first : PANEL);
         }
     }
 
-    void gather(int64_t at, int n, int64_t end) {
+    void add_up(const T* rows, int n) {
+        for (int c = 0; c < padded; c += L) {
+            double* out = gram + c;
+            if constexpr (L >= 8) {
+                multiply<8, true>(rows, n, 0, c, out);
+                for (int r = 8; r < c + L; r += 8) multiply<8, false>(rows, n, r, c, out);
+            } else {
+                multiply<4, true>(rows, n, 0, c, out);
+                for (int r = 4; r < c + L; r += 4) multiply<4, false>(rows, n, r, c, out);
+            }
+        }
+        double* last = gram + int64_t(padded + 2) * padded;
         for (int t = 0; t < n; t++) {
-            const int64_t q = at + t;
-            ask(q, end);
-            const int64_t i = columns.rows[q];
-            const T w = columns.values ? columns.values[q] : T(1);
-            const T c = chain.row_scale ? chain.row_scale[i] : T(1);
-            const T* s = chain.sums + i * padded;
-            T* p = panel + t * stride;
-            const P all_w = P::all(w), scale = P::all(c * w);
-            if (own_in_sums)
-                for (int d = 0; d < padded; d += L)
-                    (scale * (P::load(s + d) - all_w * P::load(old_block + d))).store(p + d);
-            else
-                for (int d = 0; d < padded; d += L) (scale * P::load(s + d)).store(p + d);
-            p[padded] = c * w;
-            p[padded + 1] = c * chain.residuals[i];
+            const T* p = rows + t * stride + padded;
+            const double weighted = double(p[2]) * double(p[0]);
+            last[0] += weighted * double(p[0]);
+            last[1] += weighted * double(p[1]);
         }
     }
 
-    // out[r][..] += sum_t panel[t][row + r] * panel[t][column ..]
-    template <int R>
-    void multiply(int n, int row, int column, double* out) {
-        P sums[R];
-        for (int r = 0; r < R; r++) sums[r] = P::all(0);
-        const T* p = panel;
+    // out[r][..] += sum_t c_t rows[t][row + r] * rows[t][column ..]; the first rows come
+    // with those of w and e.
+    template <int R, bool IS_FIRST>
+    void multiply(const T* rows, int n, int row, int column, double* out) {
+        constexpr int ALL = R + 2 * IS_FIRST;
+        P sums[ALL];
+        for (int r = 0; r < ALL; r++) sums[r] = P::all(0);
+        const T* p = rows;
         for (int t = 0; t < n; t++, p += stride) {
-            const P right = P::load(p + column);
+            const P right = P::all(p[padded + 2]) * P::load(p + column);
             for (int r = 0; r < R; r++) sums[r] = sums[r] + P::all(p[row + r]) * right;
+            for (int r = R; r < ALL; r++)
+                sums[r] = sums[r] + P::all(p[padded + r - R]) * right;
         }
-        for (int r = 0; r < R; r++) {
+        for (int r = 0; r < ALL; r++) {
             T part[L];
             sums[r].store(part);
-            for (int d = 0; d < L; d++) out[r * padded + d] += double(part[d]);
+            double* to = out + (r < R ? row + r : padded + r - R) * padded;
+            for (int d = 0; d < L; d++) to[d] += double(part[d]);
         }
     }
+
+    // Fills the panel with n rows from a place of the column.
+    void gather(int64_t label, int64_t at, int n, int64_t end) {
+        if (chain.sums)
+            fill(at, n, end, SumsOf{chain.sums, old_block, padded, own_in_sums});
+        else
+            fill(at, n, end, OthersOf(chain, label));
+    }
+
+    template <class Source>
+    void fill(int64_t at, int n, int64_t end, const Source source) {
+        // Copies, since what is written could lie in them as far as compilers know.
+        const Csc<T> columns = this->columns;
+        const T *row_scale = chain.row_scale, *residuals = chain.residuals;
+        const int padded = this->padded, stride = this->stride;
+        T* p = panel;
+        for (int64_t q = at; q < at + n; q++, p += stride) {
+            if (q + 2 * AHEAD < end) {
+                const int64_t next = columns.rows[q + 2 * AHEAD];
+                prefetch(residuals + next, 1, true);
+                if (row_scale) prefetch_line(row_scale + next);
+                source.ask_first(next);
+            }
+            if (q + AHEAD < end) source.ask(columns.rows[q + AHEAD]);
+            const int64_t i = columns.rows[q];
+            const T w = columns.values ? columns.values[q] : T(1);
+            source.take(i, w, p);
+            const T scale = row_scale ? row_scale[i] : T(1);
+            p[padded] = w;
+            p[padded + 1] = residuals[i];
+            p[padded + 2] = scale * scale;
+        }
+    }
+
+    // Where u of a row comes from: what to ask for first, then, and w u.
+    struct SumsOf {
+        T* sums;
+        const T* own;
+        int padded;
+        bool own_in_sums;
+
+        SKWFM_INLINE void ask_first(int64_t row) const {
+            prefetch(sums + row * padded, int(padded * sizeof(T)), true);
+        }
+        SKWFM_INLINE void ask(int64_t) const {}
+        SKWFM_INLINE void take(int64_t row, T w, T* out) const {
+            const T* s = sums + row * padded;
+            const P all_w = P::all(w);
+            for (int d = 0; d < padded; d += L) {
+                P u = P::load(s + d);
+                if (own_in_sums) u = u - all_w * P::load(own + d);
+                (all_w * u).store(out + d);
+            }
+        }
+    };
+
+    // The labels of a row that the field, or the label itself, is not one of; what is left
+    // out stands side by side.
+    struct OthersOf {
+        const Others<T> others;
+        const int64_t stride, low, high;
+        const int k;
+
+        OthersOf(const Chain<T>& chain, int64_t label)
+            : others(chain.others), stride(chain.block_stride),
+              low(others.first + (others.pairs_inside ? label : 0)),
+              high(others.pairs_inside ? low + 1 : others.end), k(chain.n_factors) {}
+
+        SKWFM_INLINE void ask_first(int64_t row) const {
+            prefetch_line(others.labels + others.begin_of(row));
+        }
+        SKWFM_INLINE void ask(int64_t row) const {
+            const int64_t first = others.begin_of(row), last = others.begin_of(row + 1);
+            for (int64_t e = first; e < last && e < first + AHEAD; e++) {
+                const T* v = others.table + others.labels[e] * stride;
+                // As many lines wherever the first one begins: one branch less to guess.
+                for (int d = 0; d < k - 1; d += 64 / int(sizeof(T))) prefetch_line(v + d);
+                prefetch_line(v + k - 1);
+            }
+        }
+        SKWFM_INLINE void take(int64_t row, T w, T* out) const {
+            const int64_t begin = others.begin_of(row), end = others.begin_of(row + 1);
+            int64_t left = begin;
+            while (left < end && others.labels[left] < low) left++;
+            int64_t right = left;
+            while (right < end && others.labels[right] < high) right++;
+            blocks<T>(k, [&](auto lanes, int d) {
+                using Q = Pack<T, decltype(lanes)::n>;
+                Q total = Q::all(0);
+                for (int64_t e = begin; e < left; e++) total = total + times<Q>(e, d);
+                for (int64_t e = right; e < end; e++) total = total + times<Q>(e, d);
+                (Q::all(w) * total).store(out + d);
+            });
+        }
+        template <class Q>
+        SKWFM_INLINE Q times(int64_t e, int d) const {
+            const Q v = Q::load(others.table + others.labels[e] * stride + d);
+            return others.values ? Q::all(others.values[e]) * v : v;
+        }
+    };
 
     // G and the sum of w e [u, 1], of what was collected.
     void read(Normal& normal) const {
@@ -213,37 +300,39 @@ struct BlockRows {
         normal.vector[k] = of_e[padded + 1];
     }
 
-    // Residuals and sums of the rows after a change of the block.
-    void correct(int64_t label, const T* before, const T* after) {
+    // Residuals and sums of the rows after a change of the block; where `is_held`, the
+    // rows of the label were the last to be collected.
+    void correct(int64_t label, const T* before, const T* after, bool is_held) {
         const int64_t begin = columns.indptr[label], end = columns.indptr[label + 1];
         for (int d = 0; d < k; d++) {
             old_block[d] = before[d];
             change[d] = after[d] - before[d];
         }
         const T linear = chain.fit_linear ? after[k] - before[k] : T(0);
-        for (int64_t q = begin; q < end; q++) {
-            ask(q, end);
-            const int64_t i = columns.rows[q];
-            const T w = columns.values ? columns.values[q] : T(1);
-            T* s = chain.sums + i * padded;
-            P total = P::all(0);
-            if (own_in_sums) {
-                const P all_w = P::all(w);
-                for (int d = 0; d < padded; d += L) {
-                    const P by = P::load(change + d), sum = P::load(s + d);
-                    total = total + by * (sum - all_w * P::load(old_block + d));
-                    (sum + all_w * by).store(s + d);
-                }
-            } else {
+        is_held &= end - begin <= capacity;
+        for (int64_t at = begin; at < end; at += capacity) {
+            const int n = int(end - at < capacity ? end - at : capacity);
+            if (!is_held) gather(label, at, n, end);
+            for (int t = 0; t < n; t++) {
+                const int64_t i = columns.rows[at + t];
+                const T* p = panel + t * stride;
+                P total = P::all(0);
                 for (int d = 0; d < padded; d += L)
-                    total = total + P::load(change + d) * P::load(s + d);
+                    total = total + P::load(change + d) * P::load(p + d);
+                chain.residuals[i] -= p[padded] * linear + sum(total);
+                if (chain.sums && own_in_sums) move_sum(i, p[padded]);
             }
-            chain.residuals[i] -= w * (linear + sum(total));
         }
+    }
+
+    void move_sum(int64_t i, T w) const {
+        T* s = chain.sums + i * padded;
+        for (int d = 0; d < padded; d += L)
+            (P::load(s + d) + P::all(w) * P::load(change + d)).store(s + d);
     }
 };
 
-// Calls f(Lanes) with as many lanes as the sums of a row allow.
+// Calls f(Lanes) with as many lanes as the padded vectors allow.
 template <class T, class F>
 auto with_lanes(const Chain<T>& chain, F f) {
     constexpr int W = WIDTH<T> < 8 ? WIDTH<T> : 8;
@@ -273,7 +362,7 @@ int64_t sweep_labels(const Csc<T>& columns, const Chain<T>& chain, const Prior& 
                 good &= finite(after[d]);
             }
             if (!good) return j - first;
-            rows.correct(j, block, after);
+            rows.correct(j, block, after, true);
             for (int d = 0; d < dim; d++) block[d] = after[d];
         }
         return end - first;
@@ -361,7 +450,7 @@ void correct_bags(const Csc<T>& members, const Chain<T>& chain, const T* before,
         BlockRows<T, decltype(lanes)::n> rows(members, chain, true, arena);
         for (int64_t b = first; b < end; b++)
             rows.correct(b, before + b * chain.block_stride,
-                         chain.blocks + b * chain.block_stride);
+                         chain.blocks + b * chain.block_stride, false);
     });
 }
 

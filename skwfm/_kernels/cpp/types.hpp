@@ -197,8 +197,26 @@ struct Csc {
     const T* values;
 };
 
-// What a sweep over the labels changes: blocks [v, a] of all labels, the sums of the
-// vectors of every row, padded with zeros to `sum_stride` numbers, and its residual.
+// The labels of every row (CSR), and the blocks of all labels: what the sum of a row is
+// taken from where none is kept.
+template <class T>
+struct Others {
+    const int64_t* indptr;  // null: every row has `length` labels
+    const int32_t* labels;  // null: sums are kept
+    const T* values;        // null: all are 1
+    const T* table;
+    int64_t length;
+    int64_t first, end;  // the labels of the field, which are left out
+    bool pairs_inside;   // only the label itself is left out
+
+    SKWFM_INLINE int64_t begin_of(int64_t row) const {
+        return indptr ? indptr[row] : row * length;
+    }
+};
+
+// What a sweep over the labels changes: blocks [v, a] of all labels of a field, the
+// residual of every row, and the sum of its vectors, padded with zeros to `sum_stride`
+// numbers, or (null) none.
 template <class T>
 struct Chain {
     T* blocks;
@@ -208,6 +226,7 @@ struct Chain {
     const T* row_scale;  // square roots of the rows' weights, or null: all are 1
     int32_t n_factors, sum_stride;
     bool fit_linear;
+    Others<T> others;
 };
 
 // The prior of the blocks, and how they are drawn. A group has rows `precision` and `mean`.
@@ -241,10 +260,17 @@ struct Latent {
     uint64_t key;
 };
 
+// Rows of a label that are held at a time: a power of two of them, in about 128 KiB.
+SKWFM_INLINE int64_t panel_rows(int32_t n_factors, int64_t number_bytes) {
+    int64_t rows = 1024;
+    while (rows > 64 && rows * (n_factors + 12) * number_bytes > 1 << 17) rows /= 2;
+    return rows;
+}
+
 SKWFM_INLINE int64_t sweep_bytes(int32_t n_factors, int64_t number_bytes) {
-    const int64_t k = n_factors + 8, panel = 64;
+    const int64_t k = n_factors + 8, rows = panel_rows(n_factors, number_bytes);
     // No more than 11 parts, each rounded up to cache lines.
-    return number_bytes * (panel * (k + 4) + 3 * k) + 8 * (2 * (k + 2) * k + 5 * k + 2) +
+    return number_bytes * (rows * (k + 4) + 3 * k) + 8 * (2 * (k + 2) * k + 5 * k + 2) +
            11 * 64;
 }
 
