@@ -31,7 +31,7 @@ __all__ = ["PARTS", "main", "read", "write"]
 RESULTS = Path(__file__).parent / "results"
 SEEDS = range(3)
 # myFM has to start anew for each; a sweep takes it half a second to two on ratings.
-SWEEPS = {"movielens": (10, 20, 50, 100, 200), GENERATED: (10, 20, 50)}
+SWEEPS = {"movielens": (10, 20, 50, 100, 200), GENERATED: (10, 50, 200)}
 FACTORS = (8, 32)
 TIMED_SWEEPS = 10
 MEMORY = ((GENERATED, 8), (GENERATED, 32), ("ml100k", 8), ("goodbooks", 8))

@@ -361,11 +361,13 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, Scoring):
         state = stream_val.check_solver_state(getattr(self, "solver_state_", None))
         factors, linear, _ = self._parameters()
         bias = np.atleast_1d(np.asarray(self.intercept_, np.float64))
-        if hasattr(self, "samples_") and self.solver == "mcmc":
-            # The chain goes on from its last draw.
-            factors, linear, _ = self.samples_[-1]
-            bias = self.samples_.intercept[-1:]
-        return Known(factors, linear, bias, state)
+        if not hasattr(self, "samples_") or self.solver != "mcmc":
+            return Known(factors, linear, bias, state)
+        # The chain goes on from its last draw.
+        samples = self.samples_
+        factors, linear, _ = samples[-1]
+        spread = None if samples.spread is None else samples.spread[-1]
+        return Known(factors, linear, samples.intercept[-1:], state, spread)
 
     def _checked_eval_set(self, eval_set: Any) -> tuple[Any, Array]:
         X, y = val.check_eval_set(eval_set)

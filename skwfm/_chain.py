@@ -20,8 +20,8 @@ are drawn too and take the place of the intercept.
 Least squares take the conditional means instead of draws, with given precisions and no
 noise: each step lowers the penalised loss.
 
-A sweep draws all of it once. A chain goes on from blocks and intercept alone: noise and
-its spread over labels follow from the residuals, in a few sweeps.
+A sweep draws all of it once. A chain goes on from blocks, intercept and the spread of
+the noise over labels: the rest follows from them in a sweep.
 
 References: Rendle (2012), "Factorization machines with libFM", ACM TIST 3(3);
 Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factorization", ICML;
@@ -276,6 +276,9 @@ class ChainTarget:
     def begin(self, sweeper: Sweeper, priors: Priors) -> None:
         """Look at the rows, before the first sweep."""
 
+    def resume(self, chain: Chain, spread: Array) -> None:
+        """Take the factors of all labels, where there are some, from another chain."""
+
     def draw(self, chain: Chain) -> bool:
         """Draw what belongs to the target; return whether residuals are finite."""
         return bool(np.isfinite(chain.rows.residuals).all())
@@ -319,6 +322,11 @@ class NormalTarget(ChainTarget):
             if self.scale is None:
                 self.scale = np.ones_like(self.values)
 
+    def resume(self, chain: Chain, spread: Array) -> None:
+        """Take the factors of all labels, and draw how much they differ."""
+        for number, field, _ in self.fields:
+            self._set_spread(chain, number, field, spread[field.first : field.end])
+
     def draw(self, chain: Chain) -> bool:
         """Draw the noise, given the residuals."""
         square = float(chain.sums()[2])
@@ -334,16 +342,26 @@ class NormalTarget(ChainTarget):
     def _draw_spread(
         self, chain: Chain, number: int, field: Field, counts: Array
     ) -> None:
-        spread: Any = self.spread
-        own = spread[field.first : field.end]
+        own = self._spread_of(field)
         half = self.freedom[number] / 2
         squares = chain.sweeper.squared_errors(field, chain.rows) / own
         rate = half + self.noise_precision * squares / 2
         drawn = chain.rng.standard_gamma(half + counts / 2) / rate
-        drawn = np.maximum(drawn, np.finfo(np.float64).tiny)
-        chain.sweeper.scale_rows(field, chain.rows, drawn / own)
-        own[:] = drawn
-        self.freedom[number] = _draw_freedom(chain, drawn)
+        self._set_spread(chain, number, field, drawn)
+
+    def _spread_of(self, field: Field) -> Array:
+        spread: Any = self.spread
+        return np.asarray(spread[field.first : field.end])
+
+    def _set_spread(
+        self, chain: Chain, number: int, field: Field, spread: Array
+    ) -> None:
+        """Take the factors of a field, and draw their nu."""
+        own = self._spread_of(field)
+        spread = np.maximum(spread, np.finfo(np.float64).tiny)
+        chain.sweeper.scale_rows(field, chain.rows, spread / own)
+        own[:] = spread
+        self.freedom[number] = _draw_freedom(chain, spread)
 
 
 def _has_spread(counts: Array) -> bool:

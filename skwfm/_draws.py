@@ -131,6 +131,7 @@ def chain_of(
     rows: SweepRows,
     layout: Layout,
     start: Any,
+    spread: Array | None,
     rng: Any,
 ) -> tuple[Chain, Order]:
     """Return the chain of an estimator at its start.
@@ -150,6 +151,8 @@ def chain_of(
     start : tuple of arrays
         Factors (n_columns, k), linear coefficients or None, and bias or None, in coded
         units.
+    spread : array of shape (n_columns,) or None
+        Of the draw that the chain goes on from.
     rng : RandomState
         Decides the draws.
     """
@@ -188,6 +191,8 @@ def chain_of(
         np.random.default_rng(rng.randint(2**31)),
         fit_intercept=has_intercept,
     )
+    if spread is not None:
+        chain.target.resume(chain, np.exp(-order.sorted(spread)))
     return chain, order
 
 
@@ -219,6 +224,9 @@ class SampleStore:
         How many draws to keep at most.
     first, last : int
         Sweeps, from 1, between which they are spread.
+    may_stop : bool
+        Whether the chain may end before the last: draws are then kept from the first
+        on, and thinned by half whenever there is no room for another.
     target : Target
         What turns scores into the units of y.
     chain : Chain
@@ -243,6 +251,8 @@ class SampleStore:
         chain: Chain,
         order: Order,
         levels: Array | None = None,
+        *,
+        may_stop: bool = False,
     ) -> None:
         n_kept = min(n_kept, last - first + 1)
         self.target, self.chain, self.order = target, chain, order
@@ -262,13 +272,32 @@ class SampleStore:
         # The last one is kept: the chain goes on from it.
         wanted = np.linspace(first - 1, last, n_kept + 1)[1:].round()
         self.wanted = set(wanted.astype(int).tolist())
+        self.first, self.every = first, 1 if may_stop else None
         self.scalars: list[tuple[float, float]] = []
         self.levels, self.cuts = levels, list[Array]()
 
     def offer(self, sweep: int) -> None:
         """Keep the draw of a sweep, if it is one of those wanted."""
-        if sweep in self.wanted:
-            self.keep()
+        if self.every is None:
+            if sweep in self.wanted:
+                self.keep()
+            return
+        number = sweep - self.first + 1
+        is_full = len(self.scalars) == len(self.factors)
+        if number > 0 and number % self.every == 0:
+            if is_full:
+                self.thin()
+                self.every *= 2
+            if number % self.every == 0:
+                self.keep()
+
+    def thin(self) -> None:
+        """Keep every second of the draws so far."""
+        for array in (self.factors, self.linear, self.spread):
+            if array is not None:
+                for at in range(len(self.scalars) // 2):
+                    array[at] = array[2 * at + 1]
+        self.scalars, self.cuts = self.scalars[1::2], self.cuts[1::2]
 
     def keep(self) -> None:
         """Keep the present draw."""

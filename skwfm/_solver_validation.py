@@ -20,6 +20,7 @@ __all__ = [
     "check_stream_options",
     "check_swept",
     "core_params_error",
+    "device_error",
     "dropout_error",
     "no_optimizer_error",
     "optimizer_error",
@@ -140,6 +141,14 @@ def check_swept(solver: str, interactions: str, loss: str, n_classes: int) -> No
             f"solver={solver!r} is not for {what}: it takes normal noise, and a score "
             f"that is linear in the vector of each label. {way_out}"
         )
+
+
+def device_error(device: str, solver: str) -> str:
+    """Word the error for a device that a solver does not run on."""
+    return (
+        f"device={device!r}: solver={solver!r} sweeps on the CPU alone. Set device to"
+        " 'auto' or 'cpu'."
+    )
 
 
 def burn_in_error(n_burn_in: int, max_iter: int) -> str:

@@ -335,6 +335,8 @@ class Known(NamedTuple):
     bias: Array
     """Shape (n_outputs,)."""
     state: SolverState
+    spread: Array | None = None
+    """Of the draw that a chain goes on from, see `Samples`."""
 
     def write(
         self, target: Any, factors: Array, linear: Array | None, bias: Array | None
@@ -350,4 +352,5 @@ class Known(NamedTuple):
     def grown(self, n_columns: int) -> Known:
         """Return arrays for all columns to write to, the new ones untrained."""
         factors, linear = (_padded(a, n_columns) for a in (self.factors, self.linear))
-        return Known(factors, linear, self.bias, self.state.grown(n_columns))
+        spread = None if self.spread is None else _padded(self.spread, n_columns)
+        return Known(factors, linear, self.bias, self.state.grown(n_columns), spread)

@@ -250,6 +250,7 @@ def sweep_net(
     *,
     criterion: Any,
     n_burn_in: int,
+    spread: Array | None,
     rule: dict[str, Any],
     max_epochs: int,
     random_state: Any,
@@ -276,6 +277,8 @@ def sweep_net(
         Says what the target is.
     n_burn_in : int
         Sweeps before draws count.
+    spread : array of shape (n_columns,) or None
+        Of the draw that the chain goes on from.
     rule : dict
         When to stop.
     max_epochs, random_state, callbacks, **options
@@ -283,13 +286,21 @@ def sweep_net(
     """
     arrays = arrays_of(start)
     chain, order = chain_of(
-        params, solver, criterion, rows, layout, arrays, random_state
+        params, solver, criterion, rows, layout, arrays, spread, random_state
     )
     draws, store = chain.target.draws, None
     if draws:
         span = n_burn_in + 1, max_epochs
         levels = getattr(criterion, "levels", None)
-        store = SampleStore(params.n_kept, *span, target, chain, order, levels)
+        store = SampleStore(
+            params.n_kept,
+            *span,
+            target,
+            chain,
+            order,
+            levels,
+            may_stop=rule["early_stopping"],
+        )
     stopping = sweep_callbacks(draws=draws, n_burn_in=n_burn_in, **rule)
     return SweepNet(
         start,

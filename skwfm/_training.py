@@ -31,6 +31,7 @@ from skwfm._samples import Samples
 from skwfm._size_validation import check_vector_length
 from skwfm._solver_validation import (
     check_swept,
+    device_error,
     dropout_error,
     own_solver,
     schedule_error,
@@ -178,6 +179,8 @@ def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:
     )
     _check_serves(params, solver)
     if solver.sweeps:
+        if params.device != "auto" and not on_cpu:
+            raise ValueError(device_error(params.device, solver.name))
         loss = problem.loss.name, problem.loss.n_classes
         check_swept(solver.name, layout.interactions, *loss)
         if not (has_core or is_small(problem.X)):
@@ -405,6 +408,7 @@ def _train_sweeps(
         target,
         criterion=problem.loss,
         n_burn_in=burn_in(params, solver.name, max_iter, goes_on=goes_on),
+        spread=None if problem.known is None else problem.known.spread,
         rule=_rule(params, valid),
         **_loop(params, solver, valid, rng, list(problem.watchers)),
     )

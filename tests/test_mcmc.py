@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
@@ -16,6 +17,7 @@ from skwfm import (
     WeightedFFMRegressor,
     WeightedFMClassifier,
     WeightedFMRegressor,
+    _training,
 )
 from skwfm._kernels import compiled
 from skwfm._samples import LOGIT, Samples
@@ -297,6 +299,14 @@ def test_rows_to_stop_by():
     model = WeightedFMRegressor(3, **params).fit(X, y, eval_set=(new, targets))
     assert 20 < model.n_iter_ < 200
     assert len(model.samples_) == model.n_iter_ - 20
+    few = clone(model).set_params(n_kept=2).fit(X, y, eval_set=(new, targets))
+    # Thinned by half as often as there was no room.
+    n, every = len(model.samples_), 1
+    while n // every > 2:
+        every *= 2
+    assert every > 1
+    thinned = model.samples_.factors[every - 1 :: every]
+    np.testing.assert_array_equal(few.samples_.factors, thinned)
     # What is watched is the mean of all draws after the burn-in.
     unit = y.std()
     last = np.sqrt(2 * model.history_["valid_loss"][-1]) * unit
@@ -324,6 +334,35 @@ def test_a_warm_start_goes_on_with_the_chain():
     model.set_params(solver="auto").partial_fit(X[:50], y[:50])
     assert not hasattr(model, "samples_")
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_a_warm_start_goes_on_with_the_noise_of_labels():
+    """How much it differs between labels is known at once, not only in some sweeps."""
+    X, y, _ = make_rows(3000)
+    rng = np.random.default_rng(0)
+    labels = X.toarray()[:, X.field_map.ids == 0].argmax(axis=1)
+    y = y + 3 * (labels % 3 == 0) * rng.standard_normal(len(y))
+    params = {**QUICK, "max_iter": 40, "n_kept": 20}
+    model = WeightedFMRegressor(3, warm_start=True, **params).fit(X, y)
+    known = model.samples_.spread[-1]
+    model.set_params(max_iter=1).fit(X, y)
+    freedom = model.history_[f"noise_freedom_{model.field_names_[0]}"]
+    assert freedom[0] > 10 * freedom[39]
+    assert freedom[40] < 3 * freedom[39]
+    drawn = model.samples_.spread[-1]
+    assert np.corrcoef(known[: labels.max()], drawn[: labels.max()])[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("solver", ["mcmc", "als"])
+def test_a_device_that_is_no_cpu_is_refused(solver, monkeypatch):
+    X, y, _ = make_rows(50)
+    monkeypatch.setattr(
+        _training, "resolve_device", lambda *args, **kwargs: torch.device("cuda")
+    )
+    model = WeightedFMRegressor(2, solver=solver, max_iter=5, device="cuda")
+    with pytest.raises(ValueError, match=f"device='cuda': solver='{solver}' sweeps on"):
+        model.fit(X, y)
+    model.set_params(device="auto").fit(X, y)
 
 
 def test_a_refit_forgets_draws_and_levels():
