@@ -79,6 +79,7 @@ class Case:
             rng.normal(size=(3, k + linear)),
             rng.integers(0, 3, 31).astype(np.int32),
             noise_precision=1.7,
+            overrelaxation=0.3,
         )
 
         self.dense = self.X.toarray()
@@ -181,8 +182,13 @@ def test_conditionals_are_those_of_brute_force(steps, k, linear, inside, scale):
 
 
 @every
-def test_draws_have_the_covariance_of_the_conditional(steps):
-    """Many draws of one label: mean and covariance are those of its normal."""
+@pytest.mark.parametrize("over", [0.0, 0.6])
+def test_draws_have_the_covariance_of_the_conditional(steps, over):
+    """Many draws of one label: mean and covariance are those of its normal.
+
+    From one block, an overrelaxed draw lies on the other side of the mean, and what its
+    distance does not say is normal.
+    """
     rng = np.random.default_rng(2)
     X = sp.csr_array(
         np.column_stack([np.arange(N_ROWS) % 3 == 0, rng.normal(size=150)])
@@ -190,9 +196,10 @@ def test_draws_have_the_covariance_of_the_conditional(steps):
     sweeper = Sweeper(X, np.array([0, 1, 2]), 2, fit_linear=True)
     other, target = rng.normal(size=3), rng.normal(size=N_ROWS)
     given = Conditional(np.ones((1, 3)), np.ones((1, 3)), np.zeros(2, np.int32), 1.7)
-    draws = []
+    given = given._replace(overrelaxation=over)
+    start, draws = np.array([2.0, 0, -1]), []
     for key in range(0, 40_000, 10):
-        blocks = np.stack([np.zeros(3), other])
+        blocks = np.stack([start, other])
         scores, sums = sweeper.scores(blocks)
         sweeper.sweep(RowState(sums, target - scores, None), blocks, given, key)
         draws.append(blocks[0])
@@ -203,8 +210,10 @@ def test_draws_have_the_covariance_of_the_conditional(steps):
     covariance = np.linalg.inv(precision)
     residuals = target[own] - number * other[2]
     vector = given.precision[0] * given.mean[0] + 1.7 * design.T @ residuals
+    centre = covariance @ vector
+    centre, covariance = centre - over * (start - centre), covariance * (1 - over**2)
     deviation = np.sqrt(np.diag(covariance))
-    mean = (np.mean(draws, axis=0) - covariance @ vector) / deviation
+    mean = (np.mean(draws, axis=0) - centre) / deviation
     assert np.abs(mean).max() < 4 / np.sqrt(len(draws))
     found = np.cov(np.array(draws).T) / np.outer(deviation, deviation)
     expected = covariance / np.outer(deviation, deviation)

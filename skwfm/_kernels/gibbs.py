@@ -3,7 +3,10 @@
 The score of a row is linear in the block (v_j, a_j) of one label, since a label has no
 pair with itself: ``const + w_ij (a_j + <v_j, u_i>)``, where u_i is the sum of the row's
 vectors without those that the label has no pair with. Hence a whole block is drawn at
-once, by a Cholesky factor of its (k + 1) x (k + 1) precision.
+once, by a Cholesky factor of its (k + 1) x (k + 1) precision: not as a new draw beside
+the old one but as ``mean - r (block - mean) + sqrt(1 - r^2) e``, with e of the
+conditional's covariance, which leaves the conditional as it is for any 0 <= r < 1
+(overrelaxation: Adler, 1981, Physical Review D 23).
 
 Storage: the matrix by columns (CSC), the residual of every row, and the sum of its
 vectors (k numbers, padded to a multiple of 4). Where rows have few labels, such sums
@@ -63,6 +66,8 @@ class Conditional(NamedTuple):
     noise_precision: float = 1.0
     draws: bool = True
     """Else a block becomes its conditional mean."""
+    overrelaxation: float = 0.0
+    """Share r of a block's distance to its mean by which a draw goes beyond it."""
 
     def part(self, first: int, end: int) -> dict[str, Any]:
         """Return the arguments of the core for some labels."""

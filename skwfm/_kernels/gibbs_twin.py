@@ -146,6 +146,7 @@ def _draw(
     noise_precision: float,
     key: int,
     draws: bool,
+    overrelaxation: float,
 ) -> bool:
     """Write the conditional mean of a block, or a draw; False where it is not finite.
 
@@ -165,7 +166,9 @@ def _draw(
     drawn = cho_solve(factor, vector)
     if draws:
         noise = normals((key + j * len(theta)) % 2**64, len(theta))
-        drawn += solve_triangular(factor[0], noise)
+        over, rest = overrelaxation, np.sqrt(1 - overrelaxation**2)
+        drawn = (1 + over) * drawn - over * theta
+        drawn += rest * solve_triangular(factor[0], noise)
     if not np.isfinite(drawn).all():
         return False
     blocks[j] = drawn

@@ -65,12 +65,12 @@ int64_t sweep(Array<int64_t> indptr, Array<int32_t> rows, Maybe<T> values, Array
               Maybe<T> sums, std::optional<RowLabels<T>> others, Array<T> residuals,
               Maybe<T> row_scale, int n_factors, Array<double> precision,
               Array<double> mean, Array<int32_t> groups, double noise_precision,
-              uint64_t key, bool draws, bool own_in_sums, int64_t first, int64_t end,
-              int n_threads) {
+              uint64_t key, bool draws, double overrelaxation, bool own_in_sums,
+              int64_t first, int64_t end, int n_threads) {
     const Csc<T> columns = columns_of(indptr, rows, values);
     const Chain<T> chain = chain_of<T>(blocks, sums, residuals, row_scale, n_factors, others);
     const Prior prior{precision.data(), mean.data(), groups.data(), noise_precision, key,
-                      draws, own_in_sums};
+                      draws, overrelaxation, own_in_sums};
     py::gil_scoped_release release;
     std::atomic<int64_t> done{end - first};
     in_labels<T>(first, end, n_factors, n_threads, [&](int64_t a, int64_t b, char* scratch) {
@@ -103,12 +103,12 @@ int64_t sweep_bags(Array<int64_t> indptr, Array<int32_t> bags, Maybe<T> values,
                    Array<T> blocks, int n_factors, Array<double> squares,
                    Array<double> errors, Array<double> precision, Array<double> mean,
                    Array<int32_t> groups, double noise_precision, uint64_t key, bool draws,
-                   int64_t first, int64_t end) {
+                   double overrelaxation, int64_t first, int64_t end) {
     const Csc<T> columns = columns_of(indptr, bags, values);
     const Chain<T> chain{blocks.mutable_data(), blocks.shape(1), nullptr, nullptr, nullptr,
                          n_factors, n_factors, blocks.shape(1) > n_factors, {}};
     const Prior prior{precision.data(), mean.data(), groups.data(), noise_precision, key,
-                      draws, true};
+                      draws, overrelaxation, true};
     const Moments moments{squares.mutable_data(), errors.mutable_data()};
     py::gil_scoped_release release;
     const Block scratch = aligned(sweep_bytes(n_factors, sizeof(T)));
@@ -179,7 +179,7 @@ void bind_of(py::module_& m) {
           "others"_a.noconvert(), "residuals"_a.noconvert(), "row_scale"_a.noconvert(),
           "n_factors"_a, "precision"_a.noconvert(), "mean"_a.noconvert(),
           "groups"_a.noconvert(), "noise_precision"_a, "key"_a, "draws"_a,
-          "own_in_sums"_a, "first"_a, "end"_a, "n_threads"_a);
+          "overrelaxation"_a, "own_in_sums"_a, "first"_a, "end"_a, "n_threads"_a);
     m.def("collect_bags", collect_bags<T>, "indptr"_a.noconvert(), "rows"_a.noconvert(),
           "blocks"_a.noconvert(), "sums"_a.noconvert(), "others"_a.noconvert(),
           "residuals"_a.noconvert(), "row_scale"_a.noconvert(), "n_factors"_a,
@@ -188,7 +188,7 @@ void bind_of(py::module_& m) {
           "values"_a.noconvert(), "blocks"_a.noconvert(), "n_factors"_a,
           "squares"_a.noconvert(), "errors"_a.noconvert(), "precision"_a.noconvert(),
           "mean"_a.noconvert(), "groups"_a.noconvert(), "noise_precision"_a, "key"_a,
-          "draws"_a, "first"_a, "end"_a);
+          "draws"_a, "overrelaxation"_a, "first"_a, "end"_a);
     m.def("correct_bags", correct_bags<T>, "indptr"_a.noconvert(), "rows"_a.noconvert(),
           "before"_a.noconvert(), "blocks"_a.noconvert(), "sums"_a.noconvert(),
           "others"_a.noconvert(), "residuals"_a.noconvert(), "n_factors"_a,

@@ -60,10 +60,12 @@ struct Normal {
         }
     }
 
-    // Factors the precision as R^T R and replaces the vector by the mean, plus R^-1 z for
-    // a draw; false where that is not finite. G was summed with a relative error of
-    // `rounding`: directions that it hardly has get no precision below that.
-    bool draw(const Prior& prior, int64_t label, double rounding) {
+    // Factors the precision as R^T R and replaces the vector by the mean, or for a draw
+    // by mean - r (block - mean) + sqrt(1 - r^2) R^-1 z, r the overrelaxation; false where
+    // that is not finite. G was summed with a relative error of `rounding`: directions
+    // that it hardly has get no precision below that.
+    template <class T>
+    bool draw(const Prior& prior, int64_t label, const T* theta, double rounding) {
         for (int c = 0; c < dim; c++) block[c] = rounding * precision[c * width + c];
         for (int c = 0; c < dim; c++) {
             double* row = precision + c * width;
@@ -80,7 +82,9 @@ struct Normal {
         }
         if (prior.draws) {
             normals(noise, dim, prior.key + uint64_t(label) * uint64_t(dim));
-            for (int d = 0; d < dim; d++) vector[d] += noise[d];
+            const double over = prior.overrelaxation, rest = std::sqrt(1 - over * over);
+            for (int d = 0; d < dim; d++)
+                vector[d] = (1 + over) * vector[d] + rest * noise[d];
         }
         bool good = true;
         for (int r = dim - 1; r >= 0; r--) {
@@ -90,6 +94,9 @@ struct Normal {
             vector[r] = value * inverse[r];
             good &= finite(vector[r]);
         }
+        if (prior.draws)
+            for (int d = 0; d < dim; d++)
+                vector[d] -= prior.overrelaxation * double(theta[d]);
         return good;
     }
 
@@ -356,7 +363,7 @@ int64_t sweep_labels(const Csc<T>& columns, const Chain<T>& chain, const Prior& 
             rows.collect(j, block);
             rows.read(normal);
             normal.condition(prior, j, block);
-            bool good = normal.draw(prior, j, ROUNDING<T>);
+            bool good = normal.draw(prior, j, block, ROUNDING<T>);
             for (int d = 0; d < dim; d++) {
                 after[d] = T(normal.vector[d]);
                 good &= finite(after[d]);
@@ -419,7 +426,7 @@ int64_t sweep_bags(const Csc<T>& columns, const Chain<T>& chain, const Prior& pr
             }
         }
         normal.condition(prior, j, block);
-        bool good = normal.draw(prior, j, ROUNDING<T>);
+        bool good = normal.draw(prior, j, block, ROUNDING<T>);
         for (int d = 0; d < dim; d++) good &= finite(T(normal.vector[d]));
         if (!good) return j - first;
         for (int d = 0; d < dim; d++) {

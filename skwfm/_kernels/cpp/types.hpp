@@ -235,8 +235,9 @@ struct Prior {
     const double* mean;
     const int32_t* groups;  // of each label
     double noise_precision;
-    uint64_t key;      // of the draws: a number of a label has its own place after it
-    bool draws;        // else the block becomes its conditional mean
+    uint64_t key;  // of the draws: a number of a label has its own place after it
+    bool draws;    // else the block becomes its conditional mean
+    double overrelaxation;  // share of the distance to the mean that a draw goes beyond it
     bool own_in_sums;  // the sums of a row hold the label's own vector
 };
 
