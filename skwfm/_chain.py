@@ -20,8 +20,9 @@ are drawn too and take the place of the intercept.
 Least squares take the conditional means instead of draws, with given precisions and no
 noise: each step lowers the penalised loss.
 
-A sweep draws all of it once, blocks with overrelaxation (see `gibbs`). A chain goes on from blocks, intercept and the spread of
-the noise over labels: the rest follows from them in a sweep.
+A sweep draws all of it once, blocks with overrelaxation (see `gibbs`). A chain goes on
+from blocks, intercept and the spread of the noise over labels: the rest follows from
+them in a sweep.
 
 References: Rendle (2012), "Factorization machines with libFM", ACM TIST 3(3);
 Salakhutdinov and Mnih (2008), "Bayesian probabilistic matrix factorization", ICML;
@@ -53,8 +54,8 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-# Successive draws lie on opposite sides of their means, so that the mean of draws is that
-# of two to three times as many. Near 1, their variances would be known the worse.
+# Successive draws lie on opposite sides of their means: half as many have as good a mean.
+# Near 1, their variance would be known the worse.
 OVERRELAXATION = 0.6
 # Labels that share a mean and a precision: as frequent up to a factor of 2, and at
 # least so many.
