@@ -54,8 +54,8 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-# Successive draws lie on opposite sides of their means: half as many have as good a mean.
-# Near 1, their variance would be known the worse.
+# Successive draws lie on opposite sides of their means: the mean of half as many is as
+# good. Near 1, their variance would be known the worse.
 OVERRELAXATION = 0.6
 # Labels that share a mean and a precision: as frequent up to a factor of 2, and at
 # least so many.
