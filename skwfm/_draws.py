@@ -34,7 +34,6 @@ from skwfm._size_validation import samples_error
 from skwfm._solver_validation import burn_in_error
 
 __all__ = [
-    "START_SCALE",
     "Order",
     "SampleStore",
     "SweepRows",
@@ -42,13 +41,18 @@ __all__ = [
     "chain_of",
     "is_small",
     "needs_float64",
+    "start_scale",
+    "sweeps_to_keep",
     "unit_of_scores",
 ]
 
 Array = npt.NDArray[Any]
 
-# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps.
-START_SCALE = 10.0
+# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps. Latent
+# scores follow slowly, so that more would stay for long.
+START_SCALE, START_SCALE_NORMAL = 10.0, 20.0
+# Draws are kept in runs of so many sweeps: errors of one make up for those of the next.
+RUN = 2
 # Up to so many rows or columns, sweeps are in float64.
 FEW = 1000
 # What the sweeps of NumPy do in a minute or so.
@@ -223,10 +227,10 @@ class SampleStore:
     n_kept : int
         How many draws to keep at most.
     first, last : int
-        Sweeps, from 1, between which they are spread.
+        Sweeps, from 1, between which they are spread, by twos.
     may_stop : bool
         Whether the chain may end before the last: draws are then kept from the first
-        on, and thinned by half whenever there is no room for another.
+        on, and every second two dropped whenever there is no room for others.
     target : Target
         What turns scores into the units of y.
     chain : Chain
@@ -269,35 +273,38 @@ class SampleStore:
             self.spread = np.empty((n_kept, n_columns), dtype) if has_spread else None
         except MemoryError as error:
             raise NoRoomError(samples_error(n_kept, per_draw, limit)) from error
-        # The last one is kept: the chain goes on from it.
-        wanted = np.linspace(first - 1, last, n_kept + 1)[1:].round()
-        self.wanted = set(wanted.astype(int).tolist())
-        self.first, self.every = first, 1 if may_stop else None
+        self.wanted = sweeps_to_keep(n_kept, first, last)
+        self.first, self.every = first, 1 if may_stop else 0
         self.scalars: list[tuple[float, float]] = []
         self.levels, self.cuts = levels, list[Array]()
 
     def offer(self, sweep: int) -> None:
         """Keep the draw of a sweep, if it is one of those wanted."""
-        if self.every is None:
+        if not self.every:
             if sweep in self.wanted:
                 self.keep()
             return
-        number = sweep - self.first + 1
-        is_full = len(self.scalars) == len(self.factors)
-        if number > 0 and number % self.every == 0:
-            if is_full:
-                self.thin()
-                self.every *= 2
-            if number % self.every == 0:
-                self.keep()
+        n_kept = len(self.factors)
+        run, place = divmod(sweep - self.first, min(RUN, n_kept))
+        if run < 0 or (run + 1) % self.every:
+            return
+        if place == 0 and len(self.scalars) + min(RUN, n_kept) > n_kept:
+            self.thin()
+        if (run + 1) % self.every == 0:
+            self.keep()
 
     def thin(self) -> None:
-        """Keep every second of the draws so far."""
+        """Drop every second run of the draws so far."""
+        run = min(RUN, len(self.factors))
+        left = [at for at in range(len(self.scalars)) if at // run % 2]
         for array in (self.factors, self.linear, self.spread):
             if array is not None:
-                for at in range(len(self.scalars) // 2):
-                    array[at] = array[2 * at + 1]
-        self.scalars, self.cuts = self.scalars[1::2], self.cuts[1::2]
+                for to, at in enumerate(left):
+                    array[to] = array[at]
+        self.scalars = [self.scalars[at] for at in left]
+        if self.levels is not None:
+            self.cuts = [self.cuts[at] for at in left]
+        self.every *= 2
 
     def keep(self) -> None:
         """Keep the present draw."""
@@ -333,6 +340,29 @@ class SampleStore:
             None if self.levels is None else np.array(self.cuts),
             self.levels,
         )
+
+
+def sweeps_to_keep(n_kept: int, first: int, last: int) -> set[int]:
+    """Return sweeps by twos, evenly spread, with the last: a chain goes on from it.
+
+    Examples
+    --------
+    >>> from skwfm._draws import sweeps_to_keep
+    >>> sorted(sweeps_to_keep(4, 11, 20)), sorted(sweeps_to_keep(3, 1, 3))
+    ([14, 15, 19, 20], [1, 2, 3])
+    """
+    if n_kept > last - first:
+        return set(range(first, last + 1))
+    n_runs = -(-n_kept // RUN)
+    ends = np.linspace(first - 1, last, n_runs + 1)[1:].round().astype(int)
+    sweeps = {int(end) - before for end in ends for before in range(RUN)}
+    return set(sorted(sweeps)[-n_kept:])
+
+
+def start_scale(solver: str, loss: Any) -> float:
+    """Return what `init_scale` is taken times."""
+    is_normal = solver == "mcmc" and loss.name == "squared"
+    return START_SCALE_NORMAL if is_normal else START_SCALE
 
 
 def unit_of_scores(target: Any) -> float:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from skwfm import _validation as val
 from skwfm._bags import merge_rows
 from skwfm._device import resolve_device
-from skwfm._draws import START_SCALE, SweepRows, burn_in, is_small, needs_float64
+from skwfm._draws import SweepRows, burn_in, is_small, needs_float64, start_scale
 from skwfm._dropout import FactorDropout
 from skwfm._held_out import held_out
 from skwfm._kernels import compiled
@@ -396,7 +396,8 @@ def _train_sweeps(
     data = SweepRows(problem.X, target, problem.weights)
     train, valid = held_out(params, problem, data, target, solver, rng)
     seed = int(rng.randint(2**31))
-    start = _start(params, problem, target, seed, START_SCALE)
+    scale = start_scale(solver.name, problem.loss)
+    start = _start(params, problem, target, seed, scale)
     max_iter = _max_iter(params, solver)
     goes_on = problem.known is not None
     net = sweep_net(
