@@ -19,6 +19,7 @@ from skwfm import (
     WeightedFMRegressor,
     _training,
 )
+from skwfm._draws import sweeps_to_keep
 from skwfm._kernels import compiled
 from skwfm._samples import LOGIT, Samples
 
@@ -394,9 +395,22 @@ def test_callbacks_see_every_draw_and_may_stop():
     model = WeightedFMRegressor(2, callbacks=[recorder], **QUICK).fit(X, y)
     assert model.n_iter_ == len(recorder.seen) == 5
     assert not np.array_equal(recorder.seen[0], recorder.seen[1])
-    # Kept were the third and the last, in units of y.
-    seen = [recorder.seen[at].numpy() * np.sqrt(y.std()) for at in (2, 4)]
-    np.testing.assert_allclose(model.samples_.factors, seen, rtol=1e-4)
+    # The last is the first of those to keep, in units of y.
+    assert min(sweeps_to_keep(5, 2, 12)) == 5
+    seen = recorder.seen[4].numpy() * np.sqrt(y.std())
+    np.testing.assert_allclose(model.samples_.factors, [seen], rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_sweeps", [1, 2, 7, 30])
+def test_kept_sweeps_are_spread_by_twos_up_to_the_last(n_sweeps):
+    for n_kept in range(1, n_sweeps + 1):
+        kept = sorted(sweeps_to_keep(n_kept, 11, 10 + n_sweeps))
+        assert len(kept) == n_kept
+        assert kept[0] >= 11
+        assert kept[-1] == 10 + n_sweeps
+    pairs = np.reshape(sorted(sweeps_to_keep(10, 11, 10 + 5 * n_sweeps + 5)), (5, 2))
+    assert (np.diff(pairs) == 1).all()
+    assert np.ptp(np.diff(pairs[:, 1])) <= 1
 
 
 def test_columns_of_a_field_may_stand_anywhere():
