@@ -41,6 +41,7 @@ every = pytest.mark.parametrize(
 def keep_sums(monkeypatch, is_kept):
     """Let the core keep sums, or not; its twin always does."""
     monkeypatch.setattr(gibbs, "SUMS_PER_COLUMNS", np.inf if is_kept else 0)
+    monkeypatch.setattr(gibbs, "SUMS_BYTES", 0)
     monkeypatch.setattr(gibbs, "FEW_LABELS", np.inf)
 
 
@@ -126,12 +127,17 @@ def test_scores_are_those_of_the_formula(steps, linear, inside):
     # Many labels in all but few rows: what counts is the row that an entry is in.
     + [([40] * 50, 129, True), ([1] * 49 + [50], 32, True), ([1] * 50, 1, False)],
 )
-def test_sums_are_kept_where_they_are_small_or_rows_are_long(lengths, k, is_kept):
+def test_sums_are_kept_where_they_are_small_or_rows_are_long(
+    lengths, k, is_kept, monkeypatch
+):
+    monkeypatch.setattr(gibbs, "SUMS_BYTES", 0)
     lengths = np.array(lengths)
     X = sp.csr_array((np.arange(50) < lengths[:, None]).astype(np.float32))
     sweeper = Sweeper(X, np.arange(51), k, fit_linear=True)
     sums = sweeper.scores(np.ones((50, k + 1), np.float32))[1]
     assert (sums is not None) == is_kept
+    monkeypatch.undo()
+    assert Sweeper(X, np.arange(51), k, fit_linear=True).row_labels is None
 
 
 def test_every_kind_of_field_is_there():

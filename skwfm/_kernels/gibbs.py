@@ -9,9 +9,9 @@ conditional's covariance, which leaves the conditional as it is for any 0 <= r <
 (overrelaxation: Adler, 1981, Physical Review D 23).
 
 Storage: the matrix by columns (CSC), the residual of every row, and the sum of its
-vectors (k numbers, padded to a multiple of 4). Where rows have few labels, such sums
-would be larger than the rest: u_i is then taken from the table when its turn comes.
-Fields are swept one after the other, by what their rows look like:
+vectors (k numbers, padded to a multiple of 4). Where many rows have few labels each,
+such sums would be larger than the rest: u_i is then taken from the table when its turn
+comes. Fields are swept one after the other, by what their rows look like:
 
 - one label per row: labels touch different rows, and threads share them;
 - several labels, but few different bags: the rows of a bag are taken together once, and
@@ -44,9 +44,9 @@ Array = npt.NDArray[Any]
 # A field's bags are taken together where their moments need no more numbers than this
 # times its entries.
 MOMENTS_PER_ENTRY = 2
-# Sums are kept where they take at most so much of the memory of the columns, or where
-# the row of an entry has more labels than this on average.
-SUMS_PER_COLUMNS, FEW_LABELS = 2 / 3, 16
+# Sums are kept where they take at most so many bytes, or so much of the memory of the
+# columns; and where the row of an entry has more labels than this on average.
+SUMS_BYTES, SUMS_PER_COLUMNS, FEW_LABELS = 2**24, 0.75, 16
 # Work of one call of the core, in entries times k^2: bounds the time after which Ctrl-C
 # is heard.
 CALL_WORK = 2**30
@@ -129,7 +129,8 @@ class Sweeper:
     def _keeps_sums(self) -> bool:
         X, size = self.X, self.dtype.itemsize
         sums = -(-self.n_factors // 4) * 4 * size * self.n_rows
-        if _steps() is gibbs_twin or sums <= SUMS_PER_COLUMNS * (4 + size) * X.nnz:
+        few = max(SUMS_BYTES, SUMS_PER_COLUMNS * (4 + size) * X.nnz)
+        if _steps() is gibbs_twin or sums <= few:
             return True
         lengths = np.diff(X.indptr).astype(np.float64)
         return bool(lengths @ lengths > FEW_LABELS * X.nnz)
