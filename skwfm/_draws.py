@@ -228,9 +228,6 @@ class SampleStore:
         How many draws to keep at most.
     first, last : int
         Sweeps, from 1, between which they are spread, by twos.
-    may_stop : bool
-        Whether the chain may end before the last: draws are then kept from the first
-        on, and every second two dropped whenever there is no room for others.
     target : Target
         What turns scores into the units of y.
     chain : Chain
@@ -239,6 +236,9 @@ class SampleStore:
         Of its columns.
     levels : array of shape (n_levels,), optional
         Values of the levels of an ordered target.
+    may_stop : bool
+        Whether the chain may end before the last: draws are then kept from the first
+        on, and every second two dropped whenever there is no room for others.
 
     Raises
     ------
@@ -273,30 +273,28 @@ class SampleStore:
             self.spread = np.empty((n_kept, n_columns), dtype) if has_spread else None
         except MemoryError as error:
             raise NoRoomError(samples_error(n_kept, per_draw, limit)) from error
-        self.wanted = sweeps_to_keep(n_kept, first, last)
-        self.first, self.every = first, 1 if may_stop else 0
+        self.wanted = None if may_stop else sweeps_to_keep(n_kept, first, last)
+        self.first, self.run, self.every = first, min(RUN, n_kept), 1
         self.scalars: list[tuple[float, float]] = []
         self.levels, self.cuts = levels, list[Array]()
 
     def offer(self, sweep: int) -> None:
         """Keep the draw of a sweep, if it is one of those wanted."""
-        if not self.every:
+        if self.wanted is not None:
             if sweep in self.wanted:
                 self.keep()
             return
-        n_kept = len(self.factors)
-        run, place = divmod(sweep - self.first, min(RUN, n_kept))
-        if run < 0 or (run + 1) % self.every:
+        before, place = divmod(sweep - self.first, self.run)
+        if before < 0 or (before + 1) % self.every:
             return
-        if place == 0 and len(self.scalars) + min(RUN, n_kept) > n_kept:
+        if place == 0 and len(self.scalars) + self.run > len(self.factors):
             self.thin()
-        if (run + 1) % self.every == 0:
+        if (before + 1) % self.every == 0:
             self.keep()
 
     def thin(self) -> None:
         """Drop every second run of the draws so far."""
-        run = min(RUN, len(self.factors))
-        left = [at for at in range(len(self.scalars)) if at // run % 2]
+        left = [at for at in range(len(self.scalars)) if at // self.run % 2]
         for array in (self.factors, self.linear, self.spread):
             if array is not None:
                 for to, at in enumerate(left):

@@ -398,8 +398,7 @@ def _train_sweeps(
     seed = int(rng.randint(2**31))
     scale = start_scale(solver.name, problem.loss)
     start = _start(params, problem, target, seed, scale)
-    max_iter = _max_iter(params, solver)
-    goes_on = problem.known is not None
+    max_iter, known = _max_iter(params, solver), problem.known
     net = sweep_net(
         params,
         solver.name,
@@ -408,8 +407,8 @@ def _train_sweeps(
         train,
         target,
         criterion=problem.loss,
-        n_burn_in=burn_in(params, solver.name, max_iter, goes_on=goes_on),
-        spread=None if problem.known is None else problem.known.spread,
+        n_burn_in=burn_in(params, solver.name, max_iter, goes_on=known is not None),
+        spread=None if known is None else known.spread,
         rule=_rule(params, valid),
         **_loop(params, solver, valid, rng, list(problem.watchers)),
     )

@@ -196,9 +196,8 @@ def test_draws_have_the_covariance_of_the_conditional(steps, over):
     distance does not say is normal.
     """
     rng = np.random.default_rng(2)
-    X = sp.csr_array(
-        np.column_stack([np.arange(N_ROWS) % 3 == 0, rng.normal(size=150)])
-    )
+    columns = np.arange(N_ROWS) % 3 == 0, rng.normal(size=N_ROWS)
+    X = sp.csr_array(np.column_stack(columns))
     sweeper = Sweeper(X, np.array([0, 1, 2]), 2, fit_linear=True)
     other, target = rng.normal(size=3), rng.normal(size=N_ROWS)
     given = Conditional(np.ones((1, 3)), np.ones((1, 3)), np.zeros(2, np.int32), 1.7)
@@ -233,9 +232,7 @@ def test_draws_have_the_covariance_of_the_conditional(steps, over):
     [*product([1, 2, 4, 5, 8, 11, 16, 33], DTYPES), (129, np.float64)],
 )
 @pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize(
-    "isa", compiled.core().instruction_sets() if compiled.core() else []
-)
+@pytest.mark.parametrize("isa", SETS)
 def test_core_equals_twin(isa, k, inside, dtype, monkeypatch):
     core = compiled.core()
     before = core.instruction_set()

@@ -115,6 +115,7 @@ class Sweeper:
     ) -> None:
         self.n_rows, self.n_columns = X.shape
         self.n_factors, self.dim = n_factors, n_factors + fit_linear
+        self.padded = -(-n_factors // 4) * 4
         self.pairs_inside, self.n_threads = pairs_inside, n_threads
         self.X, self.dtype = X, X.dtype
         self.row_labels = None if self._keeps_sums() else RowLabels.of(X)
@@ -128,7 +129,7 @@ class Sweeper:
 
     def _keeps_sums(self) -> bool:
         X, size = self.X, self.dtype.itemsize
-        sums = -(-self.n_factors // 4) * 4 * size * self.n_rows
+        sums = self.padded * size * self.n_rows
         few = max(SUMS_BYTES, SUMS_PER_COLUMNS * (4 + size) * X.nnz)
         if _steps() is gibbs_twin or sums <= few:
             return True
@@ -164,7 +165,7 @@ class Sweeper:
         if self.row_labels is not None:
             return self._core_score(self.X, blocks), None
         k = self.n_factors
-        sums = np.zeros((self.n_rows, -(-k // 4) * 4), self.dtype)
+        sums = np.zeros((self.n_rows, self.padded), self.dtype)
         if compiled.available():
             for field in self.fields:
                 own, columns = blocks[field.first : field.end], field.columns

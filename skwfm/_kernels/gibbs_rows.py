@@ -36,13 +36,12 @@ class RowLabels(NamedTuple):
     @classmethod
     def of(cls, X: Any) -> RowLabels:
         """Share the arrays of a CSR matrix, without a table."""
-        rows = compiled.Rows.of(X)
-        lengths = np.unique(np.diff(X.indptr))
-        is_even = len(lengths) == 1
+        rows, lengths = compiled.Rows.of(X), np.diff(X.indptr)
+        is_even = bool((lengths == lengths[0]).all())
         return cls(
             None if is_even else rows.indptr,
             rows.indices,
-            None if (rows.values == 1).all() else rows.values,
+            _unless_ones(rows.values),
             np.empty((0, 0), X.dtype),
             int(lengths[0]) if is_even else 0,
         )
@@ -60,15 +59,14 @@ class Columns(NamedTuple):
         """Take the arrays of a CSC matrix."""
         indptr = matrix.indptr.astype(np.int64, copy=False)
         rows = matrix.indices.astype(np.int32, copy=False)
-        return cls(indptr, rows, None if (matrix.data == 1).all() else matrix.data)
+        return cls(indptr, rows, _unless_ones(matrix.data))
 
     def part(self, first: int, end: int) -> Columns:
         """Return some columns, sharing memory."""
         start, stop = self.indptr[first], self.indptr[end]
         values = self.values
         if values is not None:
-            values = values[start:stop]
-            values = None if (values == 1).all() else values
+            values = _unless_ones(values[start:stop])
         indptr = self.indptr[first : end + 1] - start
         return Columns(indptr, self.rows[start:stop], values)
 
@@ -79,6 +77,10 @@ class Columns(NamedTuple):
             values = np.ones(len(self.rows), dtype)
         shape = n_rows, len(self.indptr) - 1
         return sp.csc_array((values, self.rows, self.indptr), shape=shape)
+
+
+def _unless_ones(values: Array) -> Array | None:
+    return None if (values == 1).all() else values
 
 
 @dataclass(frozen=True)
