@@ -31,6 +31,7 @@ from skwfm._fields import FieldCSR, resolve_fields
 from skwfm._kernels import compiled
 from skwfm._kernels.checks import Faults, narrow
 from skwfm._kernels.checks import faults as find_faults
+from skwfm._kernels.stretches import row_stretches
 from skwfm._matrix_validation import check_csr, check_format
 from skwfm._size_validation import check_n_columns
 
@@ -220,7 +221,7 @@ class FieldInput(BaseEstimator):
 
         A part has at most so many rows, and entries unless its only row has more.
         """
-        for rows in _stretches(X, n_rows, n_entries):
+        for rows in row_stretches(X, n_rows, n_entries):
             part = X[rows]
             if part.dtype.kind != "f":
                 part = part.astype(np.float64)
@@ -243,18 +244,6 @@ def _kept(faults: Faults | None, X: Any, matrix: Any) -> Faults | None:
 
 def _holds_integers(X: Any) -> bool:
     return getattr(X, "format", None) == "csr" and X.dtype.kind in "biu"
-
-
-def _stretches(X: Any, n_rows: int, n_entries: int) -> Iterator[slice]:
-    """Cut rows in stretches of so many rows and entries, but never a row."""
-    start, end = 0, X.shape[0]
-    is_csr = hasattr(X, "indptr")
-    indptr = X.indptr if is_csr else X.shape[1] * np.arange(end + 1)
-    while start < end:
-        fits = np.searchsorted(indptr, indptr[start] + n_entries, side="right")
-        stop = min(max(int(fits) - 1, start + 1), start + n_rows, end)
-        yield slice(start, stop)
-        start = stop
 
 
 def _width(X: Any) -> np.dtype[Any]:

@@ -1,5 +1,6 @@
 """Sweeps over labels: the compiled steps against their twin and against brute force."""
 
+import tracemalloc
 from itertools import combinations, pairwise, product
 
 import numpy as np
@@ -317,6 +318,28 @@ def test_bags_differ_where_a_label_or_weight_does():
     digests = gibbs_rows._digests(rows)
     assert len(np.unique(digests)) == 4
     assert digests[0] == digests[1] == digests[5]
+
+
+def test_bags_in_stretches_of_rows_are_the_same(monkeypatch):
+    rows = make_rows()
+    whole = gibbs_rows._digests(rows)
+    monkeypatch.setattr(gibbs_rows, "DIGEST_ENTRIES", 9)
+    np.testing.assert_array_equal(gibbs_rows._digests(rows), whole)
+
+
+def test_telling_bags_apart_takes_little_memory():
+    """Less than three times the columns, in which the field is copied once."""
+    rng = np.random.default_rng(0)
+    bags = sp.csr_array(sp.random(100, 200, density=0.25, random_state=0)).astype("f4")
+    X = bags[rng.integers(0, 100, 30_000)]
+    tracemalloc.start()
+    try:
+        sweeper = Sweeper(X, np.array([0, 200]), 2, fit_linear=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sweeper.fields[0].members is not None
+    assert peak < 3 * 8 * X.nnz
 
 
 @every

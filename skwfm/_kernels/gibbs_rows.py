@@ -10,10 +10,14 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from skwfm._kernels import compiled, gibbs_twin
+from skwfm._kernels.stretches import row_stretches
 
 __all__ = ["Columns", "Field", "RowLabels"]
 
 Array = npt.NDArray[Any]
+
+# Entries whose bags are told apart at a time: some 50 bytes for each.
+DIGEST_ENTRIES = 2**16
 
 
 class RowLabels(NamedTuple):
@@ -72,11 +76,13 @@ class Columns(NamedTuple):
 
     def matrix(self, n_rows: int, dtype: Any) -> Any:
         """Return the columns as a CSC matrix."""
-        values = self.values
+        values, indptr = self.values, self.indptr
         if values is None:
             values = np.ones(len(self.rows), dtype)
-        shape = n_rows, len(self.indptr) - 1
-        return sp.csc_array((values, self.rows, self.indptr), shape=shape)
+        if len(self.rows) <= np.iinfo(np.int32).max:
+            indptr = indptr.astype(np.int32)  # else SciPy widens the rows to match
+        shape = n_rows, len(indptr) - 1
+        return sp.csc_array((values, self.rows, indptr), shape=shape)
 
 
 def _unless_ones(values: Array) -> Array | None:
@@ -138,6 +144,13 @@ def _shared_bags(part: Columns, n_rows: int, most: int) -> tuple[Any, Columns] |
 
 def _digests(rows: Any) -> Array:
     """Return a number of 128 bits for every row: the same for equal bags."""
+    out = np.zeros((rows.shape[0], 2), np.uint64)
+    for part in row_stretches(rows, rows.shape[0], DIGEST_ENTRIES):
+        out[part] = _digests_of_some(rows[part])
+    return out.view([("high", np.uint64), ("low", np.uint64)])[:, 0]
+
+
+def _digests_of_some(rows: Any) -> Array:
     bits = rows.data.astype(np.float64).view(np.uint64)
     labels = rows.indices.astype(np.uint64)
     out = np.zeros((rows.shape[0], 2), np.uint64)
@@ -145,4 +158,4 @@ def _digests(rows: Any) -> Array:
     for side, key in enumerate((0x243F6A8885A308D3, 0x13198A2E03707344)):
         mixed = gibbs_twin.mixed(gibbs_twin.mixed(bits ^ np.uint64(key)) + labels)
         out[filled, side] = np.add.reduceat(mixed, rows.indptr[filled])
-    return out.view([("high", np.uint64), ("low", np.uint64)])[:, 0]
+    return out
