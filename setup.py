@@ -19,7 +19,7 @@ NAMES += ("isa_v2", "isa_v3", "isa_v4")
 SOURCES = [f"{CPP}/{name}.cpp" for name in NAMES]
 HEADERS = ["types.hpp", "arrays.hpp", "unique.hpp", "kernels.inc", "simd.hpp"]
 HEADERS += ["rows.hpp", "fm.hpp", "pairs.hpp", "ffm.hpp", "loops.hpp", "batch.hpp"]
-HEADERS += ["checks.hpp", "text.hpp", "labels.hpp"]
+HEADERS += ["checks.hpp", "text.hpp", "labels.hpp", "replicas.hpp"]
 HEADERS += ["normals.hpp", "conditional.hpp", "gibbs.hpp"]
 FLAGS = (
     ["/O2"]

@@ -174,16 +174,7 @@ class Stream:
             state.bias[: self.loss.n_outputs],
             state.seen,
         )
-        if begun.linear_z is not None:
-            begun.linear_z[:] = self._z_of(known.linear / state.seen.unit, begun)
         return known._replace(state=begun)
-
-    def _z_of(self, linear: Array, state: SolverState) -> Array:
-        """Return the sums with which FTRL comes to some coefficients."""
-        options = self.options(state.seen)
-        root = np.sqrt(state.linear_state) / options.learning_rate_linear
-        z: Array = -(linear * (root + options.l2_linear))
-        return z - np.sign(linear) * options.l1_linear
 
     def learn(self, known: Known, X: Any, y: Array, weights: Array) -> Learned:
         """Take a step for every row; the arrays of `known` change when all is done.

@@ -371,8 +371,13 @@ class Threads(NamedTuple):
     n_threads: int = 1
     hot: npt.NDArray[np.int32] | None = None
     """Labels with copies, the commonest first."""
+    shares: npt.NDArray[np.float32] | None = None
+    """The share of the rows that have each of them."""
     interval: int = MERGE_ROWS
     """Rows that a thread takes before it exchanges the changes of its copies."""
+    in_step: bool = False
+    """Threads wait for each other at every exchange, so that their steps are made with
+    as little knowledge of the others as with a processor for each."""
 
     @classmethod
     def of(cls, n_threads: int, counts: npt.NDArray[np.int32], n_rows: int) -> Threads:
@@ -385,7 +390,8 @@ class Threads(NamedTuple):
         hot = most[np.argsort(-counts[most], kind="stable")].astype(np.int32)
         # Threads that meet rarely repeat each other's steps.
         interval = min(MERGE_ROWS, max(n_rows // (32 * n_threads), 1))
-        return cls(n_threads, hot, interval)
+        shares = (counts[hot] / n_rows).astype(np.float32)
+        return cls(n_threads, hot, shares, interval)
 
 
 ALONE = Threads()

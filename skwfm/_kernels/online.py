@@ -18,6 +18,8 @@ A linear coefficient is a vector of length 1 with a rate of its own, and the pen
 the proximal step for adagrad_weight too. FTRL-Proximal takes it to the minimum of
 ``sum_s G_s a + 1/2 sum_s c_s (a - a_s)^2 + l1 |a| + l2 / 2 a^2`` over the steps s so
 far, where ``c_s = (sqrt(h_s) - sqrt(h_{s-1})) / r``, and c_0 = sqrt(h_0) / r around 0.
+A coefficient that is not 0 stays where it is when r changes: the past is then that with
+which today's r comes to it.
 The bias is a linear coefficient without penalty, by sgd or adagrad.
 
 Cost: that of `reference` for every row and output.
@@ -315,11 +317,13 @@ def _move_linear(
     if options.step != "sgd":
         state[j, c] += gradient**2
     if options.step == "ftrl":
-        past = (np.sqrt(state[j, c]) - np.sqrt(before)) / rate
-        parameters.linear_z[j, c] += gradient - past * a[j, c]
-        z = parameters.linear_z[j, c]
-        beyond = np.sign(z) * max(abs(z) - options.l1_linear, 0.0)
-        a[j, c] = -beyond / (np.sqrt(state[j, c]) / rate + options.l2_linear)
+        z, l1, l2 = parameters.linear_z[j, c], options.l1_linear, options.l2_linear
+        root, root_before = np.sqrt(state[j, c]), np.sqrt(before)
+        if a[j, c] != 0:
+            z = -a[j, c] * (root_before / rate + l2) - np.sign(a[j, c]) * l1
+        z += gradient - (root - root_before) / rate * a[j, c]
+        a[j, c] = -np.sign(z) * max(abs(z) - l1, 0.0) / (root / rate + l2)
+        parameters.linear_z[j, c] = z
         return
     if options.step != "sgd":
         rate /= np.sqrt(state[j, c])

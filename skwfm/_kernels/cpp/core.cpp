@@ -3,11 +3,11 @@
 // that a process may fork after it. Callers check all input; nothing here words errors.
 
 #include <limits>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 
 #include "arrays.hpp"
+#include "replicas.hpp"
 
 namespace skwfm {
 
@@ -109,88 +109,6 @@ void score_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model, T* o
     });
 }
 
-// Training in threads: each has copies of the labels that many samples have,
-// and of the bias. Now and then a thread adds what changed in its copies to the table
-// and takes over what the others added; no thread waits for another to be ready.
-template <class T>
-struct Replicas {
-    static constexpr int64_t BLOCK = 64;  // labels under one lock
-
-    const Table<T>& table;
-    const int n_threads, n_bias;
-    std::vector<HotLabel> slots;
-    std::vector<int32_t> hot;  // labels in the order of their copies
-    int64_t n_blocks;
-    Block memory;
-    std::vector<std::mutex> locks;  // one for each block, and one for the bias
-
-    // `labels`: the commonest first. One that finds its slot taken stays shared.
-    Replicas(const Table<T>& table, const Array<int32_t>& labels, int n_threads, int n_bias)
-        : table(table), n_threads(n_threads), n_bias(n_bias),
-          slots(int64_t(1) << HotLabel::LOG_SLOTS, {-1, 0}) {
-        for (int64_t i = 0; i < labels.size(); i++) {
-            const int32_t label = labels.data()[i];
-            HotLabel& slot = slots[HotLabel::slot(label)];
-            if (slot.label >= 0) continue;
-            slot = {label, int32_t(hot.size())};
-            hot.push_back(label);
-        }
-        n_blocks = (int64_t(hot.size()) + BLOCK - 1) / BLOCK;
-        locks = std::vector<std::mutex>(n_blocks + 1);
-        memory = aligned(sizeof(T) * 2 * size() * n_threads);
-    }
-
-    // Of the copies of a thread: hot rows, the bias, and cache lines that keep the
-    // biases of two threads apart.
-    int64_t size() const {
-        const int64_t line = 64 / sizeof(T);
-        return int64_t(hot.size()) * table.stride + (n_bias + 2 * line - 1) / line * line;
-    }
-    T* rows(int thread) const {
-        return reinterpret_cast<T*>(memory.get()) + 2 * size() * thread;
-    }
-    T* bias(int thread) const {
-        return rows(thread) + int64_t(hot.size()) * table.stride;
-    }
-
-    // Begins the copies of a thread; others may have gone on already.
-    void copy(int thread, T* values) {
-        each_row(thread, [](const T* base, T* copy, T* seen, int64_t n) {
-            std::copy(base, base + n, copy);
-            std::copy(base, base + n, seen);
-        }, values);
-    }
-
-    // Adds to the table what a thread added to its copies since they were last alike.
-    void exchange(int thread, T* values) {
-        each_row(thread, [](T* base, T* copy, T* seen, int64_t n) {
-            for (int64_t d = 0; d < n; d++) {
-                const T now = base[d] + (copy[d] - seen[d]);
-                base[d] = copy[d] = seen[d] = now;
-            }
-        }, values);
-    }
-
-    // Calls visit(row of the table, copy, copy as it last was, length), under a lock;
-    // every thread begins elsewhere.
-    template <class Visit>
-    void each_row(int thread, Visit visit, T* values) {
-        T* copies = rows(thread);
-        const int64_t n = table.stride;
-        for (int64_t i = 0; i < n_blocks; i++) {
-            const int64_t block = (n_blocks * thread / n_threads + i) % n_blocks;
-            const std::lock_guard<std::mutex> lock(locks[block]);
-            const int64_t end = std::min((block + 1) * BLOCK, int64_t(hot.size()));
-            for (int64_t s = block * BLOCK; s < end; s++) {
-                T* own = copies + s * n;
-                visit(table.rows + hot[s] * n, own, own + size(), n);
-            }
-        }
-        const std::lock_guard<std::mutex> lock(locks[n_blocks]);
-        visit(values, bias(thread), bias(thread) + size(), n_bias);
-    }
-};
-
 template <class T>
 struct Training {
     Rows<T> rows;
@@ -215,38 +133,46 @@ struct Training {
     Progress run() const {
         const int64_t most = max_entries(rows, cut);
         const Block scratch = aligned(scratch_bytes(cut, model, most));
-        return alone(rows, {nullptr, nullptr}, bias, {most, scratch.get()});
+        return alone(rows, {nullptr, nullptr, nullptr}, bias, {most, scratch.get()});
     }
 
     // Every thread takes the next `interval` rows, meets the table, and so on, until no
-    // rows are left or a step has failed.
+    // rows are left or a step has failed. In step, they wait for each other before they
+    // do: no step then sees more of the others' than with as many processors.
     Progress run_threads(int n_threads, const Array<int32_t>& labels,
-                         int64_t interval) const {
+                         const Array<float>& shares, int64_t interval,
+                         bool in_step) const {
         interval = std::min(interval, (rows.n_rows + n_threads - 1) / n_threads);
         const int64_t most = max_entries(rows, cut);
         const int64_t bytes = (scratch_bytes(cut, model, most) + 63) / 64 * 64;
         const Block scratch = aligned(bytes * n_threads);
-        Replicas<T> replicas(table, labels, n_threads, 2 * model.n_outputs);
+        const Merge<T> merge{table, options, model.length(cut.n_fields), model.n_outputs};
+        Replicas<T> replicas(table, labels, shares, n_threads, 2 * model.n_outputs);
+        Meeting meeting(n_threads);
         std::vector<double> losses(n_threads);
         std::atomic<int64_t> next{0}, done{rows.n_rows};
         in_threads(n_threads, [&](int t) {
             replicas.copy(t, bias);
+            if (in_step) meeting.wait();
             double loss = 0;
             while (done.load() == rows.n_rows) {
                 const int64_t begin = next.fetch_add(interval);
                 if (begin >= rows.n_rows) break;
                 const int64_t end = std::min(begin + interval, rows.n_rows);
                 const Progress part = alone(rows.part(begin, end),
-                                            {replicas.slots.data(), replicas.rows(t)},
+                                            replicas.of(t),
                                             replicas.bias(t),
                                             {most, scratch.get() + bytes * t});
-                replicas.exchange(t, bias);
+                if (in_step) meeting.wait();
+                replicas.exchange(t, bias, merge.of(part));
+                if (in_step) meeting.wait();
                 loss += part.loss;
                 if (part.done == end - begin) continue;
                 int64_t first = done.load();
                 while (begin + part.done < first &&
                        !done.compare_exchange_weak(first, begin + part.done)) {}
             }
+            meeting.leave();
             losses[t] = loss;
         });
         double loss = 0;
@@ -373,7 +299,7 @@ void bind(py::module_& m) {
            std::vector<int> places, int loss, int step, T learning_rate,
            T learning_rate_linear, T l2_factors, T l2_linear, T l1_linear, T huber_delta,
            bool fit_linear, bool fit_bias, bool counting, int n_threads,
-           Maybe<int32_t> hot, int64_t interval) {
+           Maybe<int32_t> hot, Maybe<float> shares, int64_t interval, bool in_step) {
             const int64_t stride = table.shape(1);
             Training<T> training{
                 rows_of<T>(indptr, indices, values, order, first, n_rows),
@@ -391,7 +317,7 @@ void bind(py::module_& m) {
             {
                 py::gil_scoped_release release;
                 progress = n_threads > 1
-                               ? training.run_threads(n_threads, *hot, interval)
+                               ? training.run_threads(n_threads, *hot, *shares, interval, in_step)
                                : training.run();
             }
             return py::make_tuple(progress.loss, progress.done);
@@ -403,7 +329,8 @@ void bind(py::module_& m) {
         "scores"_a.noconvert(), "table"_a.noconvert(), "bias"_a.noconvert(), "places"_a, "loss"_a, "step"_a,
         "learning_rate"_a, "learning_rate_linear"_a, "l2_factors"_a, "l2_linear"_a,
         "l1_linear"_a, "huber_delta"_a, "fit_linear"_a, "fit_bias"_a, "counting"_a,
-        "n_threads"_a, "hot"_a.noconvert(), "interval"_a);
+        "n_threads"_a, "hot"_a.noconvert(), "shares"_a.noconvert(),
+        "interval"_a, "in_step"_a);
 }
 
 }  // namespace

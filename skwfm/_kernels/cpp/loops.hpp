@@ -34,11 +34,11 @@ Progress train_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
     Bags<T> bags(rows, cut, find, work.max_entries, arena);
     Row row(model, cut, bags, arena);
     const int32_t length = Row::LENGTH > 0 ? Row::LENGTH : row.length;
-    const Mover<T> mover{table, options, model.n_outputs};
+    const Mover<T> mover{table, options, model.n_outputs, hot};
     Ahead<T> ahead{rows, cut, bags.find, int(table.stride * sizeof(T)), true, nullptr, 0};
     const Purpose purpose = options.step == Step::adagrad_weight ? Purpose::directions
                                                                  : Purpose::steps;
-    double loss = 0;
+    double loss = 0, squares = 0;
     for (int64_t i = 0; i < rows.n_rows; i++) {
         bags.read(i);
         ahead.aim(i + Row::AHEAD);
@@ -52,12 +52,13 @@ Progress train_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
         double part = row_loss(options, row.scores, target[at], row.n_outputs,
                                row.gradient);
         bool good = finite(part);
-        if (!good) return {loss, i};
+        if (!good) return {loss, i, squares};
+        T square = 0;
         for (int c = 0; c < row.n_outputs; c++) {
             row.gradient[c] *= w;
-            good &= finite(row.gradient[c] * row.gradient[c]);
+            square += row.gradient[c] * row.gradient[c];
         }
-        if (!good) return {loss, i};
+        if (!finite(square)) return {loss, i, squares};
         if (options.counting) mover.count(bags);
         const T g = row.n_outputs == 1 ? row.gradient[0] : T(1);
         const auto linear = [&](int32_t q) {
@@ -75,9 +76,10 @@ Progress train_rows(const Rows<T>& rows, const Cut& cut, const Model<T>& model,
                 linear(q);
             });
         }
-        if (!good) return {loss, i};
+        if (!good) return {loss, i, squares};
         loss += double(w) * part;
+        squares += double(square);
         mover.bias(bias, row.gradient);
     }
-    return {loss, rows.n_rows};
+    return {loss, rows.n_rows, squares};
 }

@@ -196,6 +196,10 @@ struct Mover {
     const Table<T>& table;
     const Options<T>& options;
     const int32_t n_outputs;
+    const Hot<T>& hot;
+
+    // Copies are merged by the squares of their gradients, which sgd itself needs not.
+    bool has_state(const T* p) const { return options.step != Step::sgd || hot.owns(p); }
 
     // The part of its penalty that a label takes in one row.
     inline T share(const T* p) const {
@@ -216,19 +220,19 @@ struct Mover {
     inline Pace pace(const T* p, T c, T square, int length) const {
         Pace pace{options.learning_rate, 1, 0, true};
         const T l2 = options.l2_factors * share(p);
-        if (options.step != Step::sgd) {
+        if (has_state(p)) {
             pace.state = p[table.state] + c * c * square / length;
             pace.good = finite(pace.state);
-            pace.rate /= std::sqrt(pace.state);
         } else {
             pace.good = finite(c * square);
         }
+        if (options.step != Step::sgd) pace.rate /= std::sqrt(pace.state);
         if (l2 != 0) pace.shrink = 1 / (1 + pace.rate * l2);
         return pace;
     }
 
     inline void keep_state(T* p, T state) const {
-        if (options.step != Step::sgd) p[table.state] = state;
+        if (has_state(p)) p[table.state] = state;
     }
 
     // False: not finite, nothing moved.
@@ -276,6 +280,7 @@ struct Mover {
         const T before = state, after = state + gradient * gradient;
         if (!finite(after)) return false;
         if (options.step == Step::sgd) {
+            if (hot.owns(p)) state = after;
             a = (a - rate * gradient) / (1 + rate * l2);
             return true;
         }
@@ -288,10 +293,11 @@ struct Mover {
         }
         // FTRL-Proximal (McMahan and others, 2013): z sums the gradients, less what
         // keeps the past steps in place; the penalties are those of the sum of losses.
+        // A coefficient that is not 0 says what z was, and that at the rate of today.
         T& z = p[table.linear_z + output];
-        const T root = std::sqrt(state);
+        const T l1 = options.l1_linear, root = std::sqrt(state);
+        if (a != 0) z = (a < 0 ? l1 : -l1) - a * (std::sqrt(before) / rate + options.l2_linear);
         z += gradient - (root - std::sqrt(before)) / rate * a;
-        const T l1 = options.l1_linear;
         const T past = z > l1 ? z - l1 : z < -l1 ? z + l1 : T(0);
         a = -past / (root / rate + options.l2_linear);
         return true;
@@ -301,11 +307,9 @@ struct Mover {
         if (!options.fit_bias) return;
         for (int c = 0; c < n_outputs; c++) {
             T rate = options.learning_rate_linear;
-            if (options.step != Step::sgd) {
-                T& state = values[n_outputs + c];
-                state += gradient[c] * gradient[c];
-                rate /= std::sqrt(state);
-            }
+            T& state = values[n_outputs + c];
+            if (has_state(values)) state += gradient[c] * gradient[c];
+            if (options.step != Step::sgd) rate /= std::sqrt(state);
             values[c] -= rate * gradient[c];
         }
     }

@@ -121,7 +121,9 @@ struct HotLabel {
 template <class T>
 struct Hot {
     const HotLabel* slots;  // null: none
-    T* rows;
+    T *rows, *end;          // with the copy of the bias
+
+    bool owns(const T* p) const { return p >= rows && p < end; }
 };
 
 // `done` < n_rows: the score or gradient of that row was not finite. Nothing of the row
@@ -129,6 +131,7 @@ struct Hot {
 struct Progress {
     double loss;
     int64_t done;
+    double squares = 0;  // of the derivatives by the scores
 };
 
 // What a thread needs beside the arrays: the most entries of a row, and a block of
