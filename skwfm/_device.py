@@ -1,7 +1,8 @@
 """Which torch device trains and predicts, and how after a fork.
 
-``"auto"`` takes CUDA when there is one and the CPU otherwise. The fitted state is
-numpy, so a model trained on one device predicts on any other.
+``"auto"`` takes the CPU for what the compiled core does, which is as fast there and the
+same on every machine, and else CUDA when there is one. The fitted state is numpy, so a
+model trained on one device predicts on any other.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def no_threads_of_parent() -> Iterator[None]:
 
 
 def resolve_device(
-    device: str, *, fallback: bool = False, float64: bool = False
+    device: str, *, fallback: bool = False, float64: bool = False, core: bool = False
 ) -> torch.device:
     """Return the torch device a `device` parameter means.
 
@@ -50,6 +51,8 @@ def resolve_device(
         on a GPU must predict on a machine without one.
     float64 : bool, default=False
         Numbers of 64 bits, which ``"mps"`` does not know: the CPU takes its place.
+    core : bool, default=False
+        The compiled core could do the work: ``"auto"`` is the CPU.
 
     Returns
     -------
@@ -67,7 +70,8 @@ def resolve_device(
     device(type='cpu')
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        has_gpu = not core and torch.cuda.is_available()
+        return torch.device("cuda" if has_gpu else "cpu")
     try:
         wanted = torch.device(device)
     except (RuntimeError, TypeError):

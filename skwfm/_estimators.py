@@ -120,8 +120,9 @@ class WeightedFMRegressor(WeightedRegressor):
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
     device : str, default="auto"
-        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
-        fitted on a device that is not there predicts on the CPU.
+        ``"auto"`` (the CPU for what the compiled core does, else CUDA if there is one),
+        ``"cpu"``, ``"cuda"``, ``"mps"``. A model fitted on a device that is not there
+        predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
         same to the bit for any number, as is training by ``"als"`` and ``"mcmc"``;
@@ -322,8 +323,9 @@ class WeightedFMClassifier(WeightedClassifier):
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
     device : str, default="auto"
-        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
-        fitted on a device that is not there predicts on the CPU.
+        ``"auto"`` (the CPU for what the compiled core does, else CUDA if there is one),
+        ``"cpu"``, ``"cuda"``, ``"mps"``. A model fitted on a device that is not there
+        predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
         same to the bit for any number, as is training by ``"als"`` and ``"mcmc"``;
@@ -523,8 +525,9 @@ class WeightedFFMRegressor(WeightedRegressor):
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
     device : str, default="auto"
-        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
-        fitted on a device that is not there predicts on the CPU.
+        ``"auto"`` (the CPU for what the compiled core does, else CUDA if there is one),
+        ``"cpu"``, ``"cuda"``, ``"mps"``. A model fitted on a device that is not there
+        predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
         same to the bit for any number; training is reproducible with 1 only, since
@@ -704,8 +707,9 @@ class WeightedFFMClassifier(WeightedClassifier):
         They run in the training loop. Those of scikit-learn (from 1.9) are given to
         `set_callbacks`.
     device : str, default="auto"
-        ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"mps"``. A model
-        fitted on a device that is not there predicts on the CPU.
+        ``"auto"`` (the CPU for what the compiled core does, else CUDA if there is one),
+        ``"cpu"``, ``"cuda"``, ``"mps"``. A model fitted on a device that is not there
+        predicts on the CPU.
     n_jobs : int or None, default=None
         Threads of the compiled core; None is 1, -1 all processors. Predictions are the
         same to the bit for any number; training is reproducible with 1 only, since

@@ -170,6 +170,8 @@ class BagNet(LoopNet):
         self.solver, self.weight_decay = solver, weight_decay
         self.dropout = dropout
         options = {f"optimizer__{key}": value for key, value in solver.options}
+        if solver.name == "adam" and kwargs.get("device", "").startswith("cuda"):
+            options["optimizer__fused"] = True  # else it mostly waits for its kernels
         groups = param_groups(solver, weight_decay)
         if groups:
             options["optimizer__param_groups"] = groups

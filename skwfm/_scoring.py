@@ -31,6 +31,8 @@ __all__ = ["Scoring"]
 # Rows, and values of bag sums, in one slice of predict: this bounds its memory.
 PREDICT_ROWS = 2**14
 PREDICT_VALUES = 2**19
+# A GPU takes so many times as much (128 MiB of float32), or it would mostly wait.
+GPU_FACTOR = 64
 # Rows, and stored values, that are converted at a time where X is not what the core
 # takes.
 CONVERT_ROWS = 2**14
@@ -86,8 +88,9 @@ class Scoring(FieldInput):
     def _where(self) -> tuple[torch.device, bool]:
         """Return the device to score on, and whether the core does."""
         wide = self.factors_.dtype == np.float64
-        device = resolve_device(self.device, fallback=True, float64=wide)
-        return device, device.type == "cpu" and compiled.available()
+        core = compiled.available()
+        device = resolve_device(self.device, fallback=True, float64=wide, core=core)
+        return device, core and device.type == "cpu"
 
     def _core_scores(self, X: Any, faults: Faults | None) -> Array:
         """Score rows in the compiled core: a row the same, alone or among others."""
@@ -114,18 +117,25 @@ class Scoring(FieldInput):
         # Not a list of results: each would lie between memory that could be given back.
         scores = np.empty((X.shape[0], module.num_outputs), self.factors_.dtype)
         with no_threads_of_parent(), torch.no_grad():
-            for rows, batch in self._slices(X, faults):
+            for rows, batch in self._slices(X, faults, device.type):
                 parts = batch.to(device).parts
                 part = module.score_flat(*parts, batch.n_fields)
                 scores[rows] = part.view(len(batch), -1).cpu().numpy()
         return scores
 
-    def _slices(self, X: Any, faults: Faults | None) -> Iterator[tuple[slice, Batch]]:
-        """Yield batches of consecutive rows, small enough to bound the memory."""
+    def _slices(
+        self, X: Any, faults: Faults | None, kind: str = "cpu"
+    ) -> Iterator[tuple[slice, Batch]]:
+        """Yield batches of consecutive rows, small enough to bound the memory.
+
+        The kind is that of the device: a GPU wants more rows at a time.
+        """
         layout = self._layout(self.factors_.shape[-1])
         cut, per_label = layout.cut(), self.factors_[:1].size
-        rows = min(max(PREDICT_VALUES // (per_label * cut[1]), 1), PREDICT_ROWS)
-        entries = max(PREDICT_VALUES // per_label, 1)
+        more = 1 if kind == "cpu" else GPU_FACTOR
+        values, most = more * PREDICT_VALUES, more * PREDICT_ROWS
+        rows = min(max(values // (per_label * cut[1]), 1), most)
+        entries = max(values // per_label, 1)
         dtype = self.factors_.dtype
         for stretch, part in self._parts(X, faults, dtype, rows, entries):
             yield stretch, slice_batch(part, *cut)

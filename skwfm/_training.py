@@ -165,9 +165,10 @@ def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:
     """Return the solver, and whether the compiled core does the work."""
     layout, n_outputs = problem.layout, problem.loss.n_outputs
     n_rows, n_columns = problem.X.shape
-    on_cpu = resolve_device(params.device, float64=False).type == "cpu"
     has_core = compiled.available()
-    in_core = on_cpu and has_core and not params.dropout
+    can_core = has_core and not params.dropout
+    on_cpu = resolve_device(params.device, core=can_core).type == "cpu"
+    in_core = on_cpu and can_core
     solver = resolve_solver(
         own_solver(params.solver, problem.loss.name),
         params.solver_params,
@@ -189,7 +190,7 @@ def _solver(params: Any, problem: Problem) -> tuple[Solver, bool]:
         raise ValueError(val.core_error(solver.name))
     wanted = solver.online or solver.sweeps
     wanted = wanted or (params.solver == "auto" and not solver.full_batch)
-    if wanted and on_cpu and not has_core:
+    if wanted and not has_core and (on_cpu or solver.sweeps):
         val.warn_no_core()
     return solver, solver.online and in_core
 

@@ -247,8 +247,8 @@ class ModuleStates(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         state = net.module_.state_dict()
-        self.tables_.append(state["bag.emb.weight"].clone().numpy())
-        self.linear_.append(state["linear"].clone().numpy())
+        self.tables_.append(state["bag.emb.weight"].clone().cpu().numpy())
+        self.linear_.append(state["linear"].clone().cpu().numpy())
 
 
 @needs_protocol

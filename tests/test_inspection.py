@@ -390,7 +390,8 @@ class TestSpread:
         user = table["user"][0]
         at = next(i for i, name in enumerate(labels) if name.endswith(f"user={user}"))
         expected = fm.samples_.linear[:, at].std(dtype=np.float64)
-        assert spreads["linear", "user", user] == pytest.approx(expected)
+        (spread,) = spreads.loc[[("linear", "user", user)]]
+        assert spread == pytest.approx(expected)
 
     def test_of_two_classes_is_near_the_decision(self):
         X = make_rows(FIELDS["mixed"])

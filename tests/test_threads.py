@@ -170,11 +170,12 @@ def test_many_threads_learn_as_one(step, n_fields):
         scores = score(scheme, rows, table.factors, table.linear, table.bias[:1])[:, 0]
         losses.append(np.mean((scores - target) ** 2))
     assert losses[0] < 0.3
-    assert losses[1] < 1.1 * losses[0]
+    # In which order threads come decides the rest; sums give twice the loss and more.
+    assert losses[1] < 1.3 * losses[0]
 
 
 @pytest.mark.parametrize("l1", [0.0, 30.0])
-def test_ftrl_coefficients_at_zero_stay_within_the_penalty(l1):
+def test_ftrl_coefficients_are_at_zero_within_the_penalty(l1):
     rng = np.random.default_rng(0)
     X = one_hot(2000, SIZES, rng)
     scheme = Scheme(False, K, 3, field_ends=np.cumsum(SIZES))
@@ -187,3 +188,21 @@ def test_ftrl_coefficients_at_zero_stay_within_the_penalty(l1):
     at_zero = table.linear[:, 0] == 0
     assert at_zero.any() == (l1 > 0)
     assert (np.abs(table.states("ftrl")["linear_z"][at_zero, 0]) <= l1).all()
+
+
+def test_gradients_that_pass_the_penalty_of_ftrl_together_are_not_lost():
+    """Two rows with one label each draw it by 1 and 1: alone they leave it at 0."""
+    X = sp.csr_matrix(np.ones((2, 1)))
+    scheme = Scheme(False, 1, 1, field_ends=np.array([1]))
+    table = make_table(scheme, "ftrl", n_columns=1)
+    table.factors[:] = table.bias[:1] = 0
+    settings = {"step": "ftrl", "l1_linear": 1.5, "fit_bias": False}
+    chosen = Options(loss="squared", **settings, **RATES)
+    hot, shares = np.zeros(1, np.int32), np.zeros(1, np.float32)
+    plan = Threads(2, hot, shares, 1, in_step=True)
+    train(table, Rows.of(X), np.ones(2), None, chosen, threads=plan)
+    z = table.states("ftrl")["linear_z"][0, 0]
+    state = table.states("ftrl")["linear_state"][0, 0]
+    assert z < -1.5
+    expected = (-z - 1.5) / (np.sqrt(state) / RATES["learning_rate_linear"])
+    assert table.linear[0, 0] == pytest.approx(expected)

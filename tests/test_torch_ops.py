@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skwfm._kernels import reference
+from skwfm._kernels.torch_autograd import _others
 from skwfm._kernels.torch_ops import (
     bag_sums,
     coalesce_flat,
@@ -398,6 +399,16 @@ def test_bag_sums_of_a_frozen_table():
     weights.requires_grad_()
     bag_sums(table, indices, offsets, weights).sum().backward()
     torch.testing.assert_close(weights.grad, table.sum(1)[indices])
+
+
+@pytest.mark.parametrize("n_fields", [1, 2, 7])
+def test_sums_of_the_other_fields_in_few_steps(n_fields):
+    generator = torch.Generator().manual_seed(0)
+    sums = torch.randn(5, n_fields, 2, 3, generator=generator, dtype=torch.float64)
+    sums[:, 0] *= 1e6  # which a difference would leave its error to
+    others = [[g for g in range(n_fields) if g != f] for f in range(n_fields)]
+    expected = torch.stack([sums[:, these].sum(1) for these in others], dim=1)
+    torch.testing.assert_close(_others(sums), expected, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.cuda

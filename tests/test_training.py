@@ -347,7 +347,8 @@ def test_a_field_map_in_any_order_equals_sorted_columns():
 @pytest.mark.parametrize("solver", ["auto", "adagrad", "sgd"])
 def test_without_the_core_torch_serves_with_one_warning(solver, no_core):
     X, score = make_rows()
-    estimator = WeightedFMRegressor(solver=solver, random_state=0, l2_factors=1.0)
+    params = {"random_state": 0, "l2_factors": 1.0, "device": "cpu"}
+    estimator = WeightedFMRegressor(solver=solver, **params)
     with pytest.warns(RuntimeWarning, match="without its compiled core") as caught:
         estimator.fit(X, score)
     assert [warning.filename for warning in caught] == [__file__]

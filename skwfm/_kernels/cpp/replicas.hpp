@@ -103,8 +103,12 @@ struct Merge {
             if (options.step != Step::ftrl) continue;
             add(base, copy, seen, z, part);
             const T l1 = options.l1_linear;
-            if (base[a] == 0 && std::abs(base[z]) > l1)  // what leaves it at 0
-                base[z] = copy[z] = seen[z] = base[z] < 0 ? -l1 : l1;
+            // At 0 together they may be beyond the penalty where none was alone.
+            if (base[a] == 0 && std::abs(base[z]) > l1)
+                base[a] = copy[a] = seen[a] =
+                    ((base[z] < 0 ? -l1 : l1) - base[z]) /
+                    (std::sqrt(base[table.linear_state + c]) /
+                         options.learning_rate_linear + options.l2_linear);
         }
         add(base, copy, seen, table.count, 1);
     }
