@@ -438,10 +438,11 @@ def test_threads_that_share_no_label(step, field_aware, dtype):
 
 
 @everywhere
+@pytest.mark.parametrize("in_step", [False, True])
 @pytest.mark.parametrize(("n_threads", "interval"), [(2, 10), (2, 10**6), (3, 100)])
 @both_models
 @every_step
-def test_exchange_adds_up_the_changes(step, field_aware, n_threads, interval):
+def test_exchange_adds_up_the_changes(step, field_aware, n_threads, interval, in_step):
     """With tiny steps their order matters to second order only: none is lost."""
     X, target = draw_rows(np.float64, 3000)
     rows = Rows.of(X)
@@ -451,8 +452,9 @@ def test_exchange_adds_up_the_changes(step, field_aware, n_threads, interval):
     start, start_bias = tables[0].rows.copy(), tables[0].bias.copy()
     size = 1e-7 if step == "sgd" else 1e-3
     tiny = {"learning_rate": size, "learning_rate_linear": size}
-    chosen = options(step, **tiny)
-    plan = threads_of(n_threads, range(N_COLUMNS)[::-1], interval)
+    # Each thread that comes to a coefficient of 0 pays the penalty of leaving it.
+    chosen = options(step, l1_linear=0.0, **tiny)
+    plan = threads_of(n_threads, range(N_COLUMNS)[::-1], interval, in_step=in_step)
     got = train(tables[0], rows, target, None, chosen, threads=plan)
     expected = train(tables[1], rows, target, None, chosen)
     assert got == (pytest.approx(expected[0], rel=1e-3), 3000)
