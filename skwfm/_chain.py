@@ -72,7 +72,8 @@ class Priors(NamedTuple):
     """Parameters of the priors; gamma distributions by half of shape and rate."""
 
     noise: tuple[float, float] = (1.0, 1.0)
-    precision: tuple[float, float] = (10.0, 1.0)
+    precision: tuple[float, float] = (1.0, 0.1)
+    """Ten times as much keeps the factors that large data need not from fading."""
     mean_weight: float = 1.0
     """Labels that the prior of a group's mean counts as."""
     intercept: float = 0.01
