@@ -48,9 +48,9 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps, on
-# planted data not before the thirtieth at 15. As latent scores follow slowly, more of it
-# would stay for long there.
+# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps (with
+# 15, planted data need thirty). As latent scores follow slowly, more of it would stay
+# for long there.
 START_SCALE, START_SCALE_NORMAL = 10.0, 18.0
 # Draws are kept in runs of so many sweeps: errors of one make up for those of the next.
 RUN = 2
