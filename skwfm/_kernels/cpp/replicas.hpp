@@ -32,40 +32,45 @@ struct Merge {
     const Table<T>& table;
     const Options<T>& options;
     const int32_t length, n_outputs;
-    T unit = 1;   // mean square of the derivatives by the score, or 1
-    T joint = 0;  // way that is added to each
+    T rate = 0, rate_linear = 0;  // over the mean square of the derivatives by the score
+    T joint = 0;                  // way that is added to each
 
     // The same for what a thread changed in these rows.
     Merge of(const Progress& part) const {
         Merge merge = *this;
         const bool square = options.loss == Loss::squared || options.loss == Loss::huber;
-        if (square && part.squares > 0) merge.unit = T(part.squares / double(part.done));
+        T unit = 1;
+        if (square && part.squares > 0) unit = T(part.squares / double(part.done));
+        merge.rate = options.learning_rate / unit;
+        merge.rate_linear = options.learning_rate_linear / unit;
         return merge;
     }
 
     T way(T rate, const T* copy, const T* seen, int32_t state) const {
-        if (options.step != Step::sgd) rate /= std::sqrt(copy[state]);
-        return rate * (copy[state] - seen[state]) / unit;
+        const T grown = copy[state] - seen[state];
+        return options.step == Step::sgd ? rate * grown
+                                         : rate * grown / std::sqrt(copy[state]);
     }
 
-    // How far a label's row moved the scores of the rows that have it.
-    T way_of_row(const T* copy, const T* seen) const {
-        const T rate = options.learning_rate;
+    // Writes the ways of a label's vector and coefficients, 1 + n_outputs numbers.
+    // Returns how far they moved the scores of the rows that have it.
+    T ways(const T* copy, const T* seen, T* own) const {
         T total = 0;
+        own[0] = 0;
         if (options.step == Step::adagrad_weight)
             for (int32_t d = 0; d < length; d++)
                 total += way(rate, copy, seen, table.states + d);
         else
-            total = T(length) * way(rate, copy, seen, table.state);
+            total = T(length) * (own[0] = way(rate, copy, seen, table.state));
         for (int32_t c = 0; c < n_outputs; c++)
-            total += way(options.learning_rate_linear, copy, seen, table.linear_state + c);
+            total += own[1 + c] = way(rate_linear, copy, seen, table.linear_state + c);
         return total / T(n_outputs);
     }
 
     T way_of_bias(const T* copy, const T* seen) const {
         T total = 0;
         for (int32_t c = n_outputs; c < 2 * n_outputs; c++)
-            total += way(options.learning_rate_linear, copy, seen, c);
+            total += way(rate_linear, copy, seen, c);
         return total / T(n_outputs);
     }
 
@@ -75,54 +80,56 @@ struct Merge {
         return x < T(1e6) ? (1 + x) / (1 + n * x) : 1 / n;
     }
 
-    static void add(T* base, T* copy, T* seen, int32_t d, T part) {
-        base[d] = copy[d] = seen[d] = base[d] + part * (copy[d] - seen[d]);
+    // Parts of what changes in a label's row that do not hang on the row: sums of squares
+    // and counts are added up; the sums of sgd are of use here only.
+    void begin(T* parts) const {
+        std::fill(parts, parts + table.stride, T(1));
+        if (options.step != Step::sgd) return;
+        parts[table.state] = 0;
+        T* const states = parts + table.linear_state;
+        std::fill(states, states + n_outputs, T(0));
     }
 
-    // Sums of squares are added up; those of sgd are of use here only.
-    void add_state(T* base, T* copy, T* seen, int32_t state) const {
-        if (options.step == Step::sgd)
-            copy[state] = seen[state] = base[state];
+    // A label's row, which went `own` ways and n threads change.
+    void row(T* base, T* copy, T* seen, const T* own, T n, T* parts) const {
+        if (options.step == Step::adagrad_weight)
+            for (int32_t d = 0; d < length; d++)
+                parts[d] = share(way(rate, copy, seen, table.states + d), n);
         else
-            add(base, copy, seen, state, 1);
+            std::fill(parts, parts + length, share(own[0], n));
+        for (int32_t c = 0; c < n_outputs; c++) {
+            const T part = parts[table.linear + c] = share(own[1 + c], n);
+            if (options.step == Step::ftrl) parts[table.linear_z + c] = part;
+        }
+        add(base, copy, seen, parts, table.stride);
+        if (options.step == Step::ftrl)
+            for (int32_t c = 0; c < n_outputs; c++) leave_zero(base, copy, seen, c);
     }
 
-    void row(T* base, T* copy, T* seen, T n) const {
-        const T rate = options.learning_rate;
-        const bool by_weight = options.step == Step::adagrad_weight;
-        T part = by_weight ? 1 : share(way(rate, copy, seen, table.state), n);
-        for (int32_t d = 0; d < length; d++) {
-            if (by_weight) part = share(way(rate, copy, seen, table.states + d), n);
-            add(base, copy, seen, d, part);
-            if (by_weight) add(base, copy, seen, table.states + d, 1);
-        }
-        add_state(base, copy, seen, table.state);
-        for (int32_t c = 0; c < n_outputs; c++) {
-            const int32_t a = table.linear + c, z = table.linear_z + c;
-            part = number(base, copy, seen, a, table.linear_state + c, n);
-            if (options.step != Step::ftrl) continue;
-            add(base, copy, seen, z, part);
-            const T l1 = options.l1_linear;
-            // At 0 together they may be beyond the penalty where none was alone.
-            if (base[a] == 0 && std::abs(base[z]) > l1)
-                base[a] = copy[a] = seen[a] =
-                    ((base[z] < 0 ? -l1 : l1) - base[z]) /
-                    (std::sqrt(base[table.linear_state + c]) /
-                         options.learning_rate_linear + options.l2_linear);
-        }
-        add(base, copy, seen, table.count, 1);
+    // Coefficients at 0 together may be beyond the penalty where none was alone.
+    void leave_zero(T* base, T* copy, T* seen, int32_t output) const {
+        const int32_t a = table.linear + output;
+        const T l1 = options.l1_linear, z = base[table.linear_z + output];
+        if (base[a] != 0 || std::abs(z) <= l1) return;
+        const T root = std::sqrt(base[table.linear_state + output]);
+        const T slope = root / options.learning_rate_linear + options.l2_linear;
+        base[a] = copy[a] = seen[a] = ((z < 0 ? -l1 : l1) - z) / slope;
     }
 
     void bias(T* base, T* copy, T* seen, T n) const {
-        for (int32_t c = 0; c < n_outputs; c++)
-            number(base, copy, seen, c, n_outputs + c, n);
+        for (int32_t c = 0; c < n_outputs; c++) {
+            const int32_t state = n_outputs + c;
+            const T part = share(way(rate_linear, copy, seen, state), n);
+            const T whole = options.step == Step::sgd ? 0 : 1;
+            add(base + c, copy + c, seen + c, &part, 1);
+            add(base + state, copy + state, seen + state, &whole, 1);
+        }
     }
 
-    T number(T* base, T* copy, T* seen, int32_t at, int32_t state, T n) const {
-        const T part = share(way(options.learning_rate_linear, copy, seen, state), n);
-        add(base, copy, seen, at, part);
-        add_state(base, copy, seen, state);
-        return part;
+    static void add(T* __restrict base, T* __restrict copy, T* __restrict seen,
+                    const T* __restrict parts, int64_t n) {
+        for (int64_t d = 0; d < n; d++)
+            base[d] = copy[d] = seen[d] = base[d] + parts[d] * (copy[d] - seen[d]);
     }
 };
 
@@ -199,7 +206,15 @@ struct Replicas {
     void exchange(int thread, T* values, Merge<T> merge) {
         const int64_t n = table.stride;
         T *const own_bias = bias(thread), *const seen_bias = own_bias + size();
-        merge.joint = Merge<T>::JOINT * joint_way(thread, merge);
+        const int64_t m = 1 + merge.n_outputs;
+        std::vector<T> ways(hot.size() * m), parts(n);
+        T joint = merge.way_of_bias(own_bias, seen_bias);
+        for (size_t s = 0; s < hot.size(); s++) {
+            const T* own = rows(thread) + int64_t(s) * n;
+            joint += shares[s] * merge.ways(own, own + size(), &ways[s * m]);
+        }
+        merge.joint = Merge<T>::JOINT * joint;
+        merge.begin(parts.data());
         each_block(thread, [&](int64_t block, int64_t begin, int64_t end) {
             const T turns = T(++exchanged[block]);
             for (int64_t s = begin; s < end; s++) {
@@ -210,21 +225,12 @@ struct Replicas {
                 }
                 // So many threads change this label before the next exchange.
                 const T meet = T(n_threads) * T(++changed[s]) / turns;
-                merge.row(base, own, own + size(), std::max(meet, T(1)));
+                merge.row(base, own, own + size(), &ways[s * m], std::max(meet, T(1)),
+                          parts.data());
             }
         });
         const std::lock_guard<std::mutex> lock(locks[n_blocks]);
         merge.bias(values, own_bias, seen_bias, T(n_threads));
-    }
-
-    // How far the copies of a thread together moved the score of a sample.
-    T joint_way(int thread, const Merge<T>& merge) const {
-        T total = merge.way_of_bias(bias(thread), bias(thread) + size());
-        for (size_t s = 0; s < hot.size(); s++) {
-            const T* own = rows(thread) + int64_t(s) * table.stride;
-            total += shares[s] * merge.way_of_row(own, own + size());
-        }
-        return total;
     }
 
     // Calls visit(block, first place, last + 1) under the lock of each block; every
