@@ -73,7 +73,9 @@ class Priors(NamedTuple):
 
     noise: tuple[float, float] = (1.0, 1.0)
     precision: tuple[float, float] = (1.0, 0.1)
-    """Ten times as much keeps the factors that large data need not from fading."""
+    burn_in_precision: tuple[float, float] = (10.0, 1.0)
+    """In the burn-in. With less, a factor that comes near 0 is caught there; with as
+    much for ever, the factors that large data need not fade ten times as slowly."""
     mean_weight: float = 1.0
     """Labels that the prior of a group's mean counts as."""
     intercept: float = 0.01
@@ -145,6 +147,8 @@ class Chain:
         Decides all draws.
     fit_intercept : bool
         Whether the intercept is drawn.
+    n_burn_in : int
+        Sweeps whose draws do not count.
     """
 
     def __init__(
@@ -158,13 +162,14 @@ class Chain:
         rng: np.random.Generator,
         *,
         fit_intercept: bool = True,
+        n_burn_in: int = 0,
     ) -> None:
         self.sweeper, self.priors, self.rng = sweeper, priors, rng
         self.target: Any = target
         self.blocks, self.intercept = blocks, float(intercept)
         self.groups, self.fit_intercept = groups, fit_intercept
         self.sizes = np.bincount(groups)
-        self.n_sweeps = 0
+        self.n_sweeps, self.n_burn_in = 0, n_burn_in
         self.precision: Any = None  # of the groups, as last drawn
         target.begin(sweeper, priors)
         self.refresh()
@@ -231,7 +236,9 @@ class Chain:
 
     def draw_prior(self) -> tuple[Array, Array]:
         """Draw precision and mean of every group, given its blocks."""
-        shape, rate = self.priors.precision
+        burning = 0 < self.n_sweeps <= self.n_burn_in
+        priors = self.priors
+        shape, rate = priors.burn_in_precision if burning else priors.precision
         weight = self.priors.mean_weight
         sizes = self.sizes[:, None].astype(np.float64)
         blocks = self.blocks.astype(np.float64)

@@ -48,10 +48,9 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps (with
-# 15, planted data need thirty). As latent scores follow slowly, more of it would stay
-# for long there.
-START_SCALE, START_SCALE_NORMAL = 10.0, 18.0
+# A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps. As
+# latent scores follow slowly, more of it would stay for long there.
+START_SCALE, START_SCALE_NORMAL = 10.0, 15.0
 # Draws are kept in runs of so many sweeps: errors of one make up for those of the next.
 RUN = 2
 # Up to so many rows or columns, sweeps are in float64.
@@ -138,6 +137,8 @@ def chain_of(
     start: Any,
     spread: Array | None,
     rng: Any,
+    *,
+    n_burn_in: int,
 ) -> tuple[Chain, Order]:
     """Return the chain of an estimator at its start.
 
@@ -160,6 +161,8 @@ def chain_of(
         Of the draw that the chain goes on from.
     rng : RandomState
         Decides the draws.
+    n_burn_in : int
+        Sweeps whose draws do not count.
     """
     order = Order.of(layout)
     X = rows.X if order.columns is None else rows.X[:, order.columns]
@@ -195,6 +198,7 @@ def chain_of(
         Priors(),
         np.random.default_rng(rng.randint(2**31)),
         fit_intercept=has_intercept,
+        n_burn_in=n_burn_in,
     )
     if spread is not None:
         chain.target.resume(chain, np.exp(-order.sorted(spread)))

@@ -285,9 +285,8 @@ def sweep_net(
         Of the loop.
     """
     arrays = arrays_of(start)
-    chain, order = chain_of(
-        params, solver, criterion, rows, layout, arrays, spread, random_state
-    )
+    whole = params, solver, criterion, rows, layout, arrays, spread, random_state
+    chain, order = chain_of(*whole, n_burn_in=n_burn_in)
     draws, store = chain.target.draws, None
     if draws:
         span = n_burn_in + 1, max_epochs
