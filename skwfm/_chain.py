@@ -72,10 +72,12 @@ class Priors(NamedTuple):
     """Parameters of the priors; gamma distributions by half of shape and rate."""
 
     noise: tuple[float, float] = (1.0, 1.0)
-    precision: tuple[float, float] = (1.0, 0.1)
-    burn_in_precision: tuple[float, float] = (10.0, 1.0)
-    """In the burn-in. With less, a factor that comes near 0 is caught there; with as
-    much for ever, the factors that large data need not fade ten times as slowly."""
+    precision: tuple[float, float] = (10.0, 1.0)
+    """In the burn-in, and where rows are few."""
+    later: float = 1.0
+    """After the burn-in, so many times as much. With little of it, a factor that comes
+    near 0 in the burn-in is caught there; with all of it, the factors that many rows
+    need not fade ten times as slowly."""
     mean_weight: float = 1.0
     """Labels that the prior of a group's mean counts as."""
     intercept: float = 0.01
@@ -236,9 +238,9 @@ class Chain:
 
     def draw_prior(self) -> tuple[Array, Array]:
         """Draw precision and mean of every group, given its blocks."""
-        burning = 0 < self.n_sweeps <= self.n_burn_in
-        priors = self.priors
-        shape, rate = priors.burn_in_precision if burning else priors.precision
+        is_burning = 0 < self.n_sweeps <= self.n_burn_in
+        part = 1.0 if is_burning else self.priors.later
+        shape, rate = (part * number for number in self.priors.precision)
         weight = self.priors.mean_weight
         sizes = self.sizes[:, None].astype(np.float64)
         blocks = self.blocks.astype(np.float64)

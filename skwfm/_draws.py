@@ -51,6 +51,8 @@ Array = npt.NDArray[Any]
 # A start of this times `init_scale` leaves the neighbourhood of 0 in a few sweeps. As
 # latent scores follow slowly, more of it would stay for long there.
 START_SCALE, START_SCALE_NORMAL = 10.0, 15.0
+# With more rows than these the prior of the precisions is weaker, down to a tenth.
+PRIOR_ROWS, LEAST_PRIOR = 20_000, 0.1
 # Draws are kept in runs of so many sweeps: errors of one make up for those of the next.
 RUN = 2
 # Up to so many rows or columns, sweeps are in float64.
@@ -195,7 +197,7 @@ def chain_of(
         blocks,
         float(bias[0]) / unit if has_intercept else 0.0,
         groups,
-        Priors(),
+        Priors(later=min(1.0, max(LEAST_PRIOR, PRIOR_ROWS / X.shape[0]))),
         np.random.default_rng(rng.randint(2**31)),
         fit_intercept=has_intercept,
         n_burn_in=n_burn_in,
