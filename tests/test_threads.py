@@ -41,9 +41,9 @@ def one_hot(n_rows, sizes, rng):
     return sp.csr_matrix((values, indices, indptr), shape=(n_rows, ends[-1]))
 
 
-def make_table(scheme, step, n_columns=N_COLUMNS, counts=None):
+def make_table(scheme, step, n_columns=N_COLUMNS):
     table = Table(scheme, n_columns, np.float64, step)
-    counts = np.ones(n_columns, np.int32) if counts is None else counts
+    counts = np.ones(n_columns, np.int32)
     numbers = {"init_scale": 0.3, "state": 0.5, "linear_state": 0.4, "seed": 1}
     table.start(counts, np.full(scheme.n_outputs, 0.1), **numbers)
     return table
@@ -92,7 +92,7 @@ class Alone:
         self.rows, self.n_outputs = total / n_outputs, n_outputs
         self.vectors, self.linears = vector, ends
 
-    def shared(self, shares, n, step):
+    def shared(self, shares, n):
         """Return the change that is added to the table, and that of the bias."""
         joint = self.bias.sum() / self.n_outputs + shares @ self.rows
         joint /= 16
@@ -128,7 +128,7 @@ def test_changes_become_one(step, field_aware, loss):
         )  # fmt: skip
         error = scores[:, 0] - target[part][:interval]
         unit = np.mean(error**2) if loss == "squared" else 1.0
-        change, bias = Alone(start, table, step, unit).shared(shares, n_threads, step)
+        change, bias = Alone(start, table, step, unit).shared(shares, n_threads)
         expected += change
         expected_bias += bias
     hot = np.arange(N_COLUMNS, dtype=np.int32)

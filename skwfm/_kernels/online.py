@@ -313,16 +313,16 @@ def _move_linear(
     parameters: Parameters, j: int, c: int, gradient: float, options: Options
 ) -> None:
     a, state = parameters.linear, parameters.linear_state
-    rate, before = options.learning_rate_linear, state[j, c]
+    rate = options.learning_rate_linear
     if options.step != "sgd":
         state[j, c] += gradient**2
     if options.step == "ftrl":
-        z, l1, l2 = parameters.linear_z[j, c], options.l1_linear, options.l2_linear
-        root, root_before = np.sqrt(state[j, c]), np.sqrt(before)
+        l1, z = options.l1_linear, parameters.linear_z[j, c]
+        slope = np.sqrt(state[j, c]) / rate + options.l2_linear
         if a[j, c] != 0:
-            z = -a[j, c] * (root_before / rate + l2) - np.sign(a[j, c]) * l1
-        z += gradient - (root - root_before) / rate * a[j, c]
-        a[j, c] = -np.sign(z) * max(abs(z) - l1, 0.0) / (root / rate + l2)
+            z = -a[j, c] * slope - np.sign(a[j, c]) * l1
+        z += gradient
+        a[j, c] = -np.sign(z) * max(abs(z) - l1, 0.0) / slope
         parameters.linear_z[j, c] = z
         return
     if options.step != "sgd":

@@ -317,7 +317,8 @@ void bind(py::module_& m) {
             {
                 py::gil_scoped_release release;
                 progress = n_threads > 1
-                               ? training.run_threads(n_threads, *hot, *shares, interval, in_step)
+                               ? training.run_threads(n_threads, *hot, *shares, interval,
+                                                      in_step)
                                : training.run();
             }
             return py::make_tuple(progress.loss, progress.done);

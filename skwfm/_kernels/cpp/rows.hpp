@@ -277,7 +277,7 @@ struct Mover {
         T rate = options.learning_rate_linear;
         const T l2 = options.l2_linear * share(p);
         T& state = p[table.linear_state + output];
-        const T before = state, after = state + gradient * gradient;
+        const T after = state + gradient * gradient;
         if (!finite(after)) return false;
         if (options.step == Step::sgd) {
             if (hot.owns(p)) state = after;
@@ -293,13 +293,13 @@ struct Mover {
         }
         // FTRL-Proximal (McMahan and others, 2013): z sums the gradients, less what
         // keeps the past steps in place; the penalties are those of the sum of losses.
-        // A coefficient that is not 0 says what z was, and that at the rate of today.
+        // What led to a coefficient that is not 0 is taken as of the rate of today.
         T& z = p[table.linear_z + output];
-        const T l1 = options.l1_linear, root = std::sqrt(state);
-        if (a != 0) z = (a < 0 ? l1 : -l1) - a * (std::sqrt(before) / rate + options.l2_linear);
-        z += gradient - (root - std::sqrt(before)) / rate * a;
+        const T l1 = options.l1_linear, slope = std::sqrt(state) / rate + options.l2_linear;
+        if (a != 0) z = (a < 0 ? l1 : -l1) - a * slope;
+        z += gradient;
         const T past = z > l1 ? z - l1 : z < -l1 ? z + l1 : T(0);
-        a = -past / (root / rate + options.l2_linear);
+        a = -past / slope;
         return true;
     }
 

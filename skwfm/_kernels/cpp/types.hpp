@@ -121,7 +121,7 @@ struct HotLabel {
 template <class T>
 struct Hot {
     const HotLabel* slots;  // null: none
-    T *rows, *end;          // with the copy of the bias
+    T *rows, *end;  // with the copy of the bias
 
     bool owns(const T* p) const { return p >= rows && p < end; }
 };
