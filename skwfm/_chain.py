@@ -9,7 +9,8 @@ For row i with target t, label weights w and row weight c:
 - blocks (v_j, a_j) are normal, each number with the mean and precision of its group:
   ``lambda ~ Gamma(5, 1/2)``, ``mu ~ N(0, 1 / lambda)``. A group is the labels of a
   field that are about as frequent. With few labels this prior matters: a wider one
-  lets vectors grow that the data do not tell apart;
+  lets vectors grow that the data do not tell apart. It is for label weights of about 1,
+  so that blocks are looked at in the unit of their field (see `_units`);
 - ``alpha ~ Gamma(1/2, 1/2)`` (shape and rate), ``b ~ N(0, 100)``. Targets are
   standardised.
 
@@ -151,6 +152,8 @@ class Chain:
         Whether the intercept is drawn.
     n_burn_in : int
         Sweeps whose draws do not count.
+    units : array of shape (n_groups,), optional
+        Size of the label weights of each group; all 1 by default.
     """
 
     def __init__(
@@ -165,12 +168,14 @@ class Chain:
         *,
         fit_intercept: bool = True,
         n_burn_in: int = 0,
+        units: Array | None = None,
     ) -> None:
         self.sweeper, self.priors, self.rng = sweeper, priors, rng
         self.target: Any = target
         self.blocks, self.intercept = blocks, float(intercept)
         self.groups, self.fit_intercept = groups, fit_intercept
         self.sizes = np.bincount(groups)
+        self.units = np.ones(len(self.sizes)) if units is None else units
         self.n_sweeps, self.n_burn_in = 0, n_burn_in
         self.precision: Any = None  # of the groups, as last drawn
         target.begin(sweeper, priors)
@@ -249,7 +254,7 @@ class Chain:
         # The mean of a group is integrated out before its precision is drawn.
         squares = np.maximum(squares - totals**2 / (sizes + weight), 0.0)
         precision = self.rng.standard_gamma((shape + sizes) / 2, totals.shape)
-        precision /= (rate + squares) / 2
+        precision /= (rate / self.units[:, None] ** 2 + squares) / 2
         drawn = self.rng.standard_normal(totals.shape)
         mean = totals / (sizes + weight) + drawn / np.sqrt((sizes + weight) * precision)
         return precision, mean

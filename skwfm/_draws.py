@@ -32,6 +32,7 @@ from skwfm._model import Layout, as_tensor
 from skwfm._samples import LOGIT, Samples
 from skwfm._size_validation import samples_error
 from skwfm._solver_validation import burn_in_error
+from skwfm._units import by_unit, units_of
 
 __all__ = [
     "Order",
@@ -141,6 +142,7 @@ def chain_of(
     rng: Any,
     *,
     n_burn_in: int,
+    goes_on: bool,
 ) -> tuple[Chain, Order]:
     """Return the chain of an estimator at its start.
 
@@ -165,6 +167,8 @@ def chain_of(
         Decides the draws.
     n_burn_in : int
         Sweeps whose draws do not count.
+    goes_on : bool
+        Whether the start is another fit's; else it is drawn for weights of about 1.
     """
     order = Order.of(layout)
     X = rows.X if order.columns is None else rows.X[:, order.columns]
@@ -185,10 +189,16 @@ def chain_of(
     unit = unit_of_scores(target)
     blocks[:, : layout.n_factors] /= np.sqrt(unit)
     blocks[:, layout.n_factors :] /= unit
-    # Weighted, so that a weight of 2 is the row twice. Least squares have one penalty.
+    # Weighted, so that a weight of 2 is the row twice.
+    is_pooled = len(order.starts) - 1 < layout.n_fields
+    units = units_of(X, order.starts, target.weights, by_column=is_pooled)
+    if not goes_on:
+        blocks /= units[:, None].astype(blocks.dtype)
+    # Least squares have one penalty.
     groups = np.zeros(len(blocks), np.int32)
     if target.draws:
         groups = groups_of(sweeper.counts(target.weights), order.starts)
+        groups, units = by_unit(groups, units)
     # Cut points take the place of an intercept.
     has_intercept = bias is not None and loss.name != "ordinal"
     chain = Chain(
@@ -201,6 +211,7 @@ def chain_of(
         np.random.default_rng(rng.randint(2**31)),
         fit_intercept=has_intercept,
         n_burn_in=n_burn_in,
+        units=units if target.draws else None,
     )
     if spread is not None:
         chain.target.resume(chain, np.exp(-order.sorted(spread)))

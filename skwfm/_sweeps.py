@@ -250,6 +250,7 @@ def sweep_net(
     *,
     criterion: Any,
     n_burn_in: int,
+    goes_on: bool,
     spread: Array | None,
     rule: dict[str, Any],
     max_epochs: int,
@@ -277,6 +278,8 @@ def sweep_net(
         Says what the target is.
     n_burn_in : int
         Sweeps before draws count.
+    goes_on : bool
+        Whether the start is another fit's.
     spread : array of shape (n_columns,) or None
         Of the draw that the chain goes on from.
     rule : dict
@@ -286,7 +289,7 @@ def sweep_net(
     """
     arrays = arrays_of(start)
     whole = params, solver, criterion, rows, layout, arrays, spread, random_state
-    chain, order = chain_of(*whole, n_burn_in=n_burn_in)
+    chain, order = chain_of(*whole, n_burn_in=n_burn_in, goes_on=goes_on)
     draws, store = chain.target.draws, None
     if draws:
         span = n_burn_in + 1, max_epochs

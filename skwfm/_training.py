@@ -409,6 +409,7 @@ def _train_sweeps(
         target,
         criterion=problem.loss,
         n_burn_in=burn_in(params, solver.name, max_iter, goes_on=known is not None),
+        goes_on=known is not None,
         spread=None if known is None else known.spread,
         rule=_rule(params, valid),
         **_loop(params, solver, valid, rng, list(problem.watchers)),

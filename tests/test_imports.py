@@ -141,9 +141,10 @@ RULES = {
     "_samples": _rule("", "numpy scipy"),
     "_cut_points": _rule("", "numpy scipy"),
     "_chain": _rule("_kernels _cut_points", "numpy scipy"),
+    "_units": _rule("_kernels", "numpy"),
     "_draws": _rule(
         "_size_validation _solver_validation _memory _kernels _model _losses _samples"
-        " _cut_points _chain",
+        " _cut_points _chain _units",
         TENSORS,
     ),
     "_sweeps": _rule(
