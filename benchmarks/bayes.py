@@ -22,7 +22,7 @@ import pandas as pd
 from benchmarks import bayes_parts as parts
 from benchmarks import bayes_plots, bayes_problems
 from benchmarks.bayes_parts import Row
-from benchmarks.bayes_problems import GENERATED, QUALITY, SHELVES, Sources
+from benchmarks.bayes_problems import GENERATED, QUALITY, Sources
 from benchmarks.bayes_report import markdown
 from benchmarks.options import add_output
 
@@ -36,7 +36,7 @@ FACTORS = (8, 32)
 TIMED_SWEEPS = 10
 MEMORY = ((GENERATED, 8), (GENERATED, 32), ("ml100k", 8), ("goodbooks", 8))
 CALIBRATED = ("planted", "movielens")
-PARTS = ("quality", "encodings", "curves", "threads", "memory", "calibration")
+PARTS = ("quality", "curves", "threads", "memory", "calibration")
 SAME = ["part", "problem", "model", "n_factors"]
 
 
@@ -58,12 +58,6 @@ def run(options: Any) -> Iterator[Row]:
             for seed in seeds:
                 data = get(name, seed)
                 yield from parts.quality(name, data, seed, options.models, **sweeps)
-    if "encodings" in options.parts and options.books is not None:
-        for weights in SHELVES:
-            for seed in seeds:
-                data = bayes_problems.goodbooks(seed, sources, weights)
-                data = data.first(300, 300) if options.quick else data
-                yield from parts.encodings(weights, data, seed)
     if "curves" in options.parts:
         for name in chosen(SWEEPS):
             for k in options.factors:

@@ -40,7 +40,6 @@ __all__ = [
     "Row",
     "calibration",
     "curves",
-    "encodings",
     "memory",
     "quality",
     "spread_of",
@@ -55,7 +54,6 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 # A picture needs more of them than the table.
 SHOWN_LEVELS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 THREAD_REPEATS = 5
-SHELF_SWEEPS = 60
 WARM_ROWS = 64
 # Sweeps before those that are timed.
 WARM_SWEEPS = 2
@@ -149,16 +147,6 @@ def quality(
             rmse = _rmse(data.y_test, estimator.predict(data.X_test))
         for measure, value in (("rmse", rmse), ("cpu_seconds", seconds)):
             yield Row("quality", name, model, 8, seed, 0, measure, value)
-
-
-def encodings(weights: str, data: Synthetic, seed: int) -> Iterator[Row]:
-    """Fit a short chain on one way to weigh shelves."""
-    model = WeightedFMRegressor(
-        solver="mcmc", max_iter=SHELF_SWEEPS, early_stopping=False, random_state=seed
-    )
-    model.fit(data.X_train, data.y_train)
-    rmse = _rmse(data.y_test, model.predict(data.X_test))
-    yield Row("encodings", "goodbooks", weights, 8, seed, 0, "rmse", rmse)
 
 
 def _estimator(model: str, n_sweeps: int, seed: int) -> Any:

@@ -23,13 +23,10 @@ from benchmarks.synthetic import Synthetic
 from skwfm import FieldCSR, FieldTransformer
 
 __all__ = [
-    "BEST_SHELVES",
     "GENERATED",
     "HAS_RIDGE",
     "QUALITY",
-    "SHELVES",
     "Sources",
-    "goodbooks",
     "planted",
     "problem",
 ]
@@ -37,16 +34,8 @@ __all__ = [
 QUICK_ROWS = 300
 # 900,000 train and 100,000 test rows with a planted FM and noise.
 GENERATED = "ratings"
-# What the weights of shelves may be; `BEST_SHELVES` is what the comparison takes.
-SHELVES: dict[str, dict[str, Any] | None] = {
-    "no shelves": None,
-    "counted once, sqrt": {"counted": False, "normalize": "sqrt"},
-    "l1": {"normalize": "l1"},
-    "l2": {"normalize": "l2"},
-    "log1p, then l1": {"weight_transform": "log1p", "normalize": "l1"},
-    "log1p, then l2": {"weight_transform": "log1p", "normalize": "l2"},
-}
-BEST_SHELVES = "log1p, then l1"
+# What shelves weigh in goodbooks.
+SHELVES = shelves.VARIANTS["log1p, then l1"]
 # Of the planted model: labels of two fields, factors, standard deviations.
 PLANTED_SIZES, PLANTED_FACTORS = (1000, 600), 4
 PLANTED_SCALES = {"linear": 0.4, "factors": 0.6, "noise": 0.8}
@@ -136,19 +125,19 @@ def _with_history(sources: Sources, fields: str) -> Problem:
     return data._replace(transformer=FieldTransformer(parts))
 
 
-@lru_cache(maxsize=1)  # 200 MB each
-def _books(folder: Path, weights: str) -> tuple[Any, Any]:
+@lru_cache(maxsize=1)  # 200 MB
+def _books(folder: Path) -> tuple[Any, Any]:
     """Return the fields of all ratings of books, and their targets."""
     ratings, books = shelves.read(folder)
-    X = shelves.encode(ratings, books, SHELVES[weights])
+    X = shelves.encode(ratings, books, SHELVES)
     return X, ratings["rating"].to_numpy(dtype=np.float64)
 
 
-def goodbooks(seed: int, sources: Sources, weights: str = BEST_SHELVES) -> Synthetic:
+def goodbooks(seed: int, sources: Sources) -> Synthetic:
     """Return ratings of books with their shelves, a random fifth as test rows."""
     if sources.books is None:
         raise ValueError("goodbooks is no part of the repository: --books says where.")
-    X, y = _books(sources.books, weights)
+    X, y = _books(sources.books)
     rows = np.arange(len(y))
     train, test = train_test_split(rows, test_size=0.2, random_state=seed)
     return _synthetic("goodbooks", X[train], X[test], y[train], y[test])

@@ -27,7 +27,6 @@ NOTES = {
     "quality": "RMSE of the test rows, mean and standard deviation over seeds, and "
     "median CPU seconds of `fit` (of ridge: with its search). 8 factors, our defaults "
     "but `solver`; myFM: 200 sweeps, the first tenth as burn-in, fields as groups.",
-    "encodings": "Weights of the shelves in `goodbooks`: RMSE of a chain of 60 sweeps.",
     "curves": "CPU seconds until the running mean's test RMSE is that of "
     "myFM after its sweeps. Ours include all that `fit` does, and scoring the test "
     "rows after every sweep; myFM scores none.",
@@ -41,7 +40,6 @@ NOTES = {
 }
 TITLES = {
     "quality": "Quality",
-    "encodings": "Shelves",
     "curves": "Time to quality",
     "threads": "Two threads",
     "memory": "Memory",
@@ -95,11 +93,6 @@ def _rmse_of(table: pd.DataFrame) -> str:
     digits = 2 if values.mean() > 10 else 4
     spread = f" ± {values.std(ddof=0):.{digits}f}" if len(values) > 1 else ", one seed"
     return f"{values.mean():.{digits}f}{spread}"
-
-
-def _encodings(table: pd.DataFrame) -> list[dict[str, str]]:
-    groups = table.groupby("model", sort=False)
-    return [{"weights": str(name), "RMSE": _rmse_of(of)} for name, of in groups]
 
 
 def time_to_quality(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -201,7 +194,6 @@ def _near(shares: pd.Series, level: float) -> float:
 
 TABLES = {
     "quality": _quality,
-    "encodings": _encodings,
     "curves": _curves,
     "threads": _threads,
     "memory": _memory,

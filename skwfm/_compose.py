@@ -68,7 +68,7 @@ class FieldTransformer(FieldsHTML, CallbackSupport, ColumnTransformer):
         As in ColumnTransformer. None: chosen in `fit` from the columns' dtypes, and
         where these are objects from the cells that are not missing:
 
-        - lists, sets, dicts, arrays: ``WeightedMultiLabelEncoder(normalize="sqrt")``;
+        - lists, sets, dicts, arrays: ``WeightedMultiLabelEncoder(normalize="l2")``;
         - text, categoricals, bools: ``WeightedMultiLabelEncoder(sep=None,
           weight_sep=None)``, one label per cell;
         - numbers: ``SplineEncoder()``, soft bins;

@@ -55,7 +55,7 @@ class Default(NamedTuple):
 
 def defaults() -> list[Default]:
     """Return a new transformer for every kind of column."""
-    labels = WeightedMultiLabelEncoder(normalize="sqrt")
+    labels = WeightedMultiLabelEncoder(normalize="l2")
     categories = WeightedMultiLabelEncoder(sep=None, weight_sep=None)
     return [
         Default("labels", labels, "lists, sets, dicts, arrays"),

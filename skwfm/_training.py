@@ -46,6 +46,7 @@ from skwfm._solvers import (
 from skwfm._state import Known, Seen, SolverState, usable_mean_square
 from skwfm._stream import Stream
 from skwfm._sweeps import sweep_net
+from skwfm._verdict import warn_if_useless
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["Fitted", "Problem", "fitted_so_far", "room_for_table", "train"]
@@ -128,11 +129,15 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
     step = Stream.of(params, problem.loss, problem.layout).step if online else None
     # torch holds the gradients of all parameters beside them.
     with room_for_table(*sizes, step=step, n_copies=2 - online):
-        if online:
-            return _train_online(params, problem, solver, target, rng)
-        if solver.sweeps:
-            return _train_sweeps(params, problem, solver, target, rng)
-        return _train_torch(params, problem, solver, target, rng)
+        kind = _train_sweeps if solver.sweeps else _train_torch
+        fit = _train_online if online else kind
+        fitted = fit(params, problem, solver, target, rng)
+    if fitted.best_iter and not params.dropout:  # its loss is of rows without a part
+        loss = fitted.history["train_loss"][fitted.best_iter - 1]
+        columns = problem.layout.fields, params.field_names_
+        told = problem.loss, target, problem.weights, problem.X
+        warn_if_useless(loss, *told, *columns)
+    return fitted
 
 
 def room_for_table(

@@ -426,6 +426,25 @@ def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
     )
 
 
+def warn_worse_than_constant(
+    loss: float, constant: float, blamed: tuple[str, float] | None
+) -> None:
+    """Warn that a model has learned nothing, and name the field to blame."""
+    advice = "Lower learning_rate, or raise l2_factors."
+    if blamed is not None:
+        name, norm = blamed
+        advice = (
+            f"Field {name!r} has weights of {norm:.3g} per row (root of the mean "
+            "squared norm), where about 1 is usual: scale them, as by normalize or "
+            "weight_transform of WeightedMultiLabelEncoder or by StandardScaler."
+        )
+    warn_user(
+        "The model predicts the rows that it learned from worse than a constant: its "
+        f"loss is {loss:.3g}, that of a constant {constant:.3g}. {advice}",
+        ConvergenceWarning,
+    )
+
+
 def check_callbacks(callbacks: list[Any] | None) -> list[Any]:
     """Return the callbacks of a parameter, all of them skorch's."""
     for at, item in enumerate(callbacks or []):

@@ -58,6 +58,7 @@ def make_sweeper(seed=0):
 
 
 GROUPS = np.array([0, 0, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4], np.int32)
+UNITS = np.array([1.0, 1.0, 1.0, 2.0, 0.5])
 
 
 def squashed(x):
@@ -89,6 +90,7 @@ class World:
             priors,
             rng,
             fit_intercept=not self.ordered,
+            units=UNITS,
         )
 
     def draw_parameters(self):
@@ -97,6 +99,7 @@ class World:
         shape, rate = priors.precision
         sizes = N_GROUPS, K + 1
         precision = rng.gamma(shape / 2, size=sizes) / (rate / 2)
+        precision *= UNITS[:, None] ** 2
         mean = rng.normal(size=sizes) / np.sqrt(priors.mean_weight * precision)
         noise = rng.normal(size=(12, K + 1))
         chain.blocks[:] = mean[GROUPS] + noise / np.sqrt(precision[GROUPS])

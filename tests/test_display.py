@@ -41,7 +41,7 @@ def test_text_after_fit():
     transformer = FieldTransformer().fit(FRAME)
     assert str(transformer).splitlines() == [
         "FieldTransformer (columns in: 5, fields: 5, columns out: 12)",
-        "  labels      WeightedMultiLabelEncoder(normalize='sqrt')           genres",
+        "  labels      WeightedMultiLabelEncoder(normalize='l2')             genres",
         "  categories  WeightedMultiLabelEncoder(sep=None, weight_sep=None)  "
         "user, flag",
         "  numbers     SplineEncoder()                                       price",

@@ -152,13 +152,14 @@ RULES = {
         f"{TENSORS} scipy skorch",
     ),
     "_held_out": _rule("_validation _losses _net _online _solvers _draws", DATA),
+    "_verdict": _rule("_validation _losses _model", "numpy torch"),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
     "_training": _rule(
         "_validation _size_validation _solver_validation _memory _bags _kernels nn"
         " _model _device _losses"
         " _dropout _solvers _optimizers _loop _net _online _state _stream _samples"
-        " _draws _sweeps _held_out",
+        " _draws _sweeps _held_out _verdict",
         f"{DATA} joblib",
     ),
     "_input": _rule(

@@ -1,0 +1,73 @@
+"""Whether what was learned is of any use: a loss is held against a constant's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from skwfm._losses import Loss, Target
+from skwfm._model import as_tensor
+from skwfm._validation import warn_worse_than_constant
+
+__all__ = ["warn_if_useless"]
+
+# How much worse than a constant, in nats per row. Of a standardised target it is half
+# of its variance. A model that found nothing may be worse by what it learned of noise.
+TOLERANCE = 0.5
+# Mean squared norm of the weights of a field from which on they are to blame.
+LARGE_WEIGHTS = 12.0
+
+
+def warn_if_useless(
+    loss: float,
+    criterion: Loss,
+    target: Target,
+    weights: npt.NDArray[Any] | None,
+    X: Any,
+    fields: npt.NDArray[Any],
+    field_names: tuple[str, ...],
+) -> None:
+    """Warn where a model predicts the rows it learned from worse than a constant.
+
+    Parameters
+    ----------
+    loss : float
+        Mean loss of the rows in the epoch kept.
+    criterion : Loss
+        What it is of.
+    target : Target
+        Coded.
+    weights : array of shape (n_rows,) or None
+        Of the rows.
+    X : CSR matrix of shape (n_rows, n_columns)
+        The rows.
+    fields : array of int, shape (n_columns,)
+        Field of each column.
+    field_names : tuple of str
+        Their names.
+    """
+    if criterion.name == "ordinal":  # its constant is a matter of the cut points
+        return
+    constant = _constant_loss(criterion, target, weights)
+    if loss <= constant + TOLERANCE:
+        return
+    squares = np.square(X.data, dtype=np.float64)
+    by_column = np.bincount(X.indices, squares, minlength=X.shape[1])
+    norms = np.bincount(fields, by_column) / X.shape[0]
+    worst, blamed = int(norms.argmax()), None
+    if norms[worst] > LARGE_WEIGHTS:
+        blamed = field_names[worst], float(np.sqrt(norms[worst]))
+    warn_worse_than_constant(loss, constant, blamed)
+
+
+def _constant_loss(
+    criterion: Loss, target: Target, weights: npt.NDArray[Any] | None
+) -> float:
+    """Return the mean loss of the scores that training starts from."""
+    values = as_tensor(target.values)
+    scores = torch.from_numpy(target.start).expand(len(values), -1)
+    per_row = criterion.per_row(scores, values).numpy()
+    return float(np.average(per_row, weights=weights))

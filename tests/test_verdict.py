@@ -1,0 +1,88 @@
+"""A fit that learned less than a constant says so."""
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from skwfm import (
+    FieldTransformer,
+    WeightedFFMClassifier,
+    WeightedFMClassifier,
+    WeightedFMRegressor,
+    WeightedMultiLabelEncoder,
+)
+
+
+def make_counts(n_rows=2000):
+    """Books, and how many readers put each on which shelf."""
+    rng = np.random.default_rng(0)
+    cells = [
+        dict(zip(rng.choice(50, 5, replace=False).tolist(), counts, strict=True))
+        for counts in rng.pareto(1.0, (60, 5)) * 1000 + 1
+    ]
+    book = rng.integers(0, 60, n_rows)
+    X = pd.DataFrame({"book": book.astype(str), "shelves": [cells[b] for b in book]})
+    return X, rng.normal(size=60)[book] + rng.normal(size=n_rows)
+
+
+def encoded(X, **params):
+    return FieldTransformer(
+        [
+            ("book", WeightedMultiLabelEncoder(), ["book"]),
+            ("shelves", WeightedMultiLabelEncoder(**params), ["shelves"]),
+        ]
+    ).fit_transform(X)
+
+
+@pytest.mark.parametrize(
+    ("model", "make_y"),
+    [
+        (WeightedFMRegressor(solver="adagrad"), lambda y: y),
+        (WeightedFMRegressor(solver="adam", max_iter=5), lambda y: y),
+        (WeightedFMRegressor(solver="adagrad", loss="huber"), lambda y: y),
+        (WeightedFMClassifier(solver="adagrad"), lambda y: y > 0),
+        (WeightedFMClassifier(solver="adagrad"), lambda y: np.digitize(y, [-1, 1])),
+        (WeightedFFMClassifier(solver="sgd"), lambda y: y > 0),
+    ],
+)
+def test_raw_counts_are_told(model, make_y):
+    X, y = make_counts()
+    y = make_y(y)
+    model.set_params(random_state=0)
+    match = (
+        r"worse than a constant: its loss is [\d.e+]+, that of a constant [\d.]+\. "
+        r"Field 'shelves' has weights of [\d.e+]+ per row \(root of the mean squared "
+        r"norm\), where about 1 is usual: scale them"
+    )
+    with pytest.warns(ConvergenceWarning, match=match) as told:
+        model.fit(encoded(X), y)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(encoded(X, normalize="l2"), y)
+
+
+def test_a_rate_that_is_too_high_is_told():
+    X, y = make_counts()
+    model = WeightedFMRegressor(solver="adagrad", learning_rate=100.0, random_state=0)
+    with pytest.warns(ConvergenceWarning) as told:
+        model.fit(encoded(X, normalize="l2"), y)
+    text = str(told[0].message)
+    assert re.search(r"constant 0\.5\. Lower learning_rate, or raise l2_fac", text)
+
+
+def test_noise_is_not_told():
+    """Neither much better than a constant, nor much worse."""
+    rng = np.random.default_rng(0)
+    for n_rows in (1, 2, 30, 3000):
+        X = rng.normal(size=(n_rows, 5))
+        for solver in ("auto", "adagrad", "sgd", "lbfgs", "mcmc", "als"):
+            model = WeightedFMRegressor(solver=solver, max_iter=20, random_state=0)
+            model.fit(X, rng.normal(size=n_rows))
+        WeightedFMRegressor(loss="poisson", random_state=0).fit(
+            X, 1 + rng.poisson(3, n_rows)
+        )
