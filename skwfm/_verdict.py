@@ -19,6 +19,8 @@ __all__ = ["warn_if_useless"]
 TOLERANCE = 0.5
 # Mean squared norm of the weights of a field from which on they are to blame.
 LARGE_WEIGHTS = 12.0
+# Rows whose loss is taken together: bounds the memory.
+ROWS = 2**16
 
 
 def warn_if_useless(
@@ -67,7 +69,13 @@ def _constant_loss(
     criterion: Loss, target: Target, weights: npt.NDArray[Any] | None
 ) -> float:
     """Return the mean loss of the scores that training starts from."""
-    values = as_tensor(target.values)
-    scores = torch.from_numpy(target.start).expand(len(values), -1)
-    per_row = criterion.per_row(scores, values).numpy()
-    return float(np.average(per_row, weights=weights))
+    values = target.values
+    if criterion.n_classes:  # rows of a class have one loss
+        weights = np.bincount(values.astype(np.int64), weights, criterion.n_classes)
+        values = np.arange(criterion.n_classes).astype(values.dtype)
+    start, total = torch.from_numpy(target.start), 0.0
+    for first in range(0, len(values), ROWS):
+        part = as_tensor(values[first : first + ROWS])
+        losses = criterion.per_row(start.expand(len(part), -1), part).numpy()
+        total += losses.sum() if weights is None else weights[first:][:ROWS] @ losses
+    return total / (len(values) if weights is None else weights.sum())

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skwfm import (
@@ -14,7 +15,9 @@ from skwfm import (
     WeightedFMClassifier,
     WeightedFMRegressor,
     WeightedMultiLabelEncoder,
+    _verdict,
 )
+from skwfm._losses import Huber, Logistic, Poisson, Softmax, Squared
 
 
 def make_counts(n_rows=2000):
@@ -86,3 +89,23 @@ def test_noise_is_not_told():
         WeightedFMRegressor(loss="poisson", random_state=0).fit(
             X, 1 + rng.poisson(3, n_rows)
         )
+
+
+@pytest.mark.parametrize("rows", [7, 2**16])
+@pytest.mark.parametrize(
+    "criterion", [Squared(), Huber(), Poisson(), Logistic(), Softmax(4)]
+)
+def test_the_constant_is_where_training_starts(criterion, rows, monkeypatch):
+    monkeypatch.setattr(_verdict, "ROWS", rows)
+    rng = np.random.default_rng(0)
+    n_values = criterion.n_classes or 5
+    y = rng.integers(0, n_values, 100).astype(float)
+    weights = rng.uniform(0.5, 2, 100)
+    for given in (weights, None):
+        full = np.ones(100) if given is None else given
+        target = criterion.encode(y, full, center=True)
+        scores = torch.from_numpy(np.tile(target.start, (100, 1)))
+        told = torch.from_numpy(target.values), torch.from_numpy(full / full.mean())
+        expected = float(criterion(scores, told))
+        found = _verdict._constant_loss(criterion, target, given)
+        assert found == pytest.approx(expected, rel=1e-6)
