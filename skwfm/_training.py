@@ -132,7 +132,8 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
         kind = _train_sweeps if solver.sweeps else _train_torch
         fit = _train_online if online else kind
         fitted = fit(params, problem, solver, target, rng)
-    if fitted.best_iter and not params.dropout:  # its loss is of rows without a part
+    # A full batch knows the loss of its start first; dropout one of parts of a model.
+    if fitted.best_iter > solver.full_batch and not params.dropout:
         loss = fitted.history["train_loss"][fitted.best_iter - 1]
         columns = problem.layout.fields, params.field_names_
         told = problem.loss, target, problem.weights, problem.X

@@ -17,8 +17,8 @@ __all__ = ["warn_if_useless"]
 # How much worse than a constant, in nats per row. Of a standardised target it is half
 # of its variance. A model that found nothing may be worse by what it learned of noise.
 TOLERANCE = 0.5
-# Mean squared norm of the weights of a field from which on they are to blame.
-LARGE_WEIGHTS = 12.0
+# Root of the mean squared norm of a field's weights from which on they are to blame.
+LARGE_NORM = 3.0
 # Rows whose loss is taken together: bounds the memory.
 ROWS = 2**16
 
@@ -56,12 +56,14 @@ def warn_if_useless(
     constant = _constant_loss(criterion, target, weights)
     if loss <= constant + TOLERANCE:
         return
-    squares = np.square(X.data, dtype=np.float64)
+    # Divide first: the square of a large weight may overflow.
+    largest = float(np.abs(X.data).max(initial=1.0))
+    squares = np.square(X.data / largest, dtype=np.float64)
     by_column = np.bincount(X.indices, squares, minlength=X.shape[1])
-    norms = np.bincount(fields, by_column) / X.shape[0]
+    norms = np.sqrt(np.bincount(fields, by_column) / X.shape[0]) * largest
     worst, blamed = int(norms.argmax()), None
-    if norms[worst] > LARGE_WEIGHTS:
-        blamed = field_names[worst], float(np.sqrt(norms[worst]))
+    if norms[worst] > LARGE_NORM:
+        blamed = field_names[worst], float(norms[worst])
     warn_worse_than_constant(loss, constant, blamed)
 
 

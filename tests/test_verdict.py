@@ -6,10 +6,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skwfm import (
+    FieldCSR,
     FieldTransformer,
     WeightedFFMClassifier,
     WeightedFMClassifier,
@@ -76,6 +78,21 @@ def test_a_rate_that_is_too_high_is_told():
         model.fit(encoded(X, normalize="l2"), y)
     text = str(told[0].message)
     assert re.search(r"constant 0\.5\. Lower learning_rate, or raise l2_fac", text)
+
+
+def test_the_penalty_of_the_start_is_not_told():
+    """Full batches know the loss before their first step only."""
+    X, y = sp.eye_array(8, 100_000, format="csr"), np.arange(8.0)
+    X = FieldCSR(X, fields=[50_000, 50_000])
+    model = WeightedFMRegressor(solver="lbfgs", max_iter=1, random_state=0).fit(X, y)
+    assert model.history_["train_loss"][0] > 100
+
+
+def test_dropout_is_not_told():
+    X, y = make_counts()
+    model = WeightedFMRegressor(solver="adam", dropout=0.9, max_iter=2, random_state=0)
+    model.fit(encoded(X), y)
+    assert model.history_["train_loss"][-1] > 100
 
 
 def test_noise_is_not_told():
