@@ -60,11 +60,10 @@ def units_of(
         rows = X[part]
         count = np.ones(rows.shape[0]) if weights is None else weights[part]
         count = np.repeat(count.astype(np.float64), np.diff(rows.indptr))
-        values = rows.data.astype(np.float64)
-        with np.errstate(over="ignore"):  # then it has no unit
-            values *= values
         group, own = groups[rows.indices], fields[rows.indices]
-        squares += np.bincount(group, count * values, minlength=n_groups)
+        with np.errstate(over="ignore"):  # then it has no unit
+            values = count * np.square(rows.data, dtype=np.float64)
+        squares += np.bincount(group, values, minlength=n_groups)
         labels += np.bincount(group, count, minlength=n_groups)
         is_first = np.ones(len(own), bool)
         is_first[1:] = own[1:] != own[:-1]

@@ -54,10 +54,11 @@ def test_columns_of_a_table_have_their_own():
     assert units.tolist() == [1.0, 4096.0, 2.0**-19, 0.5]
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e-300, 1e300])
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-300, 1.3e154, 1e300])
 def test_no_unit_is_1(value):
     X = sp.csr_array(np.array([[value, 1.0, 0.0]]))
-    assert units_of(X, np.array([0, 1, 2, 3])).tolist() == [1.0, 1.0, 1.0]
+    starts = np.arange(4)
+    assert units_of(X, starts, np.full(1, 5)).tolist() == [1.0, 1.0, 1.0]
     empty = sp.csr_array((3, 3))
     assert units_of(empty, np.array([0, 1, 3])).tolist() == [1.0, 1.0, 1.0]
 
