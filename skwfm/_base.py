@@ -43,6 +43,7 @@ from skwfm._state import Known
 from skwfm._statistics import Statistics, added, statistics_of
 from skwfm._stream import Learned, Stream
 from skwfm._training import Fitted, Problem, room_for_table, train
+from skwfm._verdict import warn_if_useless_so_far
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["BaseWeightedFM"]
@@ -311,6 +312,19 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, Scoring):
             self._keep_stream(learned, seconds, go_on)
         if learned.n_rows < len(values):
             stream_val.warn_stream_stopped(learned.n_rows, self.learning_rate)
+        else:
+            seen = learned.known.state.seen
+            warn_if_useless_so_far(
+                learned.loss,
+                seen.scale * seen.unit,
+                problem.loss,
+                values,
+                weights,
+                X,
+                self.fields_,
+                self.field_names_,
+                has_intercept=self.fit_intercept,
+            )
         return self
 
     @contextmanager

@@ -430,7 +430,9 @@ def warn_worse_than_constant(
     loss: float, constant: float, blamed: tuple[str, float] | None
 ) -> None:
     """Warn that a model has learned nothing, and name the field to blame."""
-    advice = "Lower learning_rate, or raise l2_factors."
+    advice = (
+        "Lower learning_rate, raise l2_factors, or look for outliers in the target."
+    )
     if blamed is not None:
         name, norm = blamed
         advice = (

@@ -12,13 +12,15 @@ from skwfm._losses import Loss, Target
 from skwfm._model import as_tensor
 from skwfm._validation import warn_worse_than_constant
 
-__all__ = ["warn_if_useless"]
+__all__ = ["warn_if_useless", "warn_if_useless_so_far"]
 
 # How much worse than a constant, in nats per row. Of a standardised target it is half
 # of its variance. A model that found nothing may be worse by what it learned of noise.
 TOLERANCE = 0.5
 # Root of the mean squared norm of a field's weights from which on they are to blame.
 LARGE_NORM = 3.0
+# Fewer rows of a stream say too little.
+FEW = 200
 # Rows whose loss is taken together: bounds the memory.
 ROWS = 2**16
 
@@ -65,6 +67,39 @@ def warn_if_useless(
     if norms[worst] > LARGE_NORM:
         blamed = field_names[worst], float(norms[worst])
     warn_worse_than_constant(loss, constant, blamed)
+
+
+def warn_if_useless_so_far(
+    loss: float,
+    scale: float,
+    criterion: Loss,
+    values: npt.NDArray[Any],
+    weights: npt.NDArray[Any],
+    *told: Any,
+    has_intercept: bool,
+) -> None:
+    """Warn where a stream's rows were predicted worse than by their own constant.
+
+    Parameters
+    ----------
+    loss : float
+        Mean loss of the rows, each before its step.
+    scale : float
+        Unit of the target that it is in.
+    criterion : Loss
+        What it is of.
+    values, weights : arrays of shape (n_rows,)
+        Targets as they are, and weights of the rows.
+    *told : X, fields, field_names
+        As in `warn_if_useless`.
+    has_intercept : bool
+        Else the constant is 0.
+    """
+    if len(values) < FEW or values.min() == values.max():
+        return
+    target = criterion.encode(values, weights, center=has_intercept)
+    loss *= (scale / target.scale) ** 2
+    warn_if_useless(loss, criterion, target, weights, *told)
 
 
 def _constant_loss(

@@ -177,7 +177,7 @@ RULES = {
         "_validation _matrix_validation _solver_validation _stream_validation"
         " _callbacks _html _field_map _fields _bags _input _kernels nn _model _device"
         " _losses _schedules _solvers _optimizers _loop _net _statistics _state _stream"
-        " _training _scoring _epoch_tasks _saving",
+        " _training _verdict _scoring _epoch_tasks _saving",
         f"{DATA} joblib torch",
     ),
     "_supervised": _rule(

@@ -77,7 +77,36 @@ def test_a_rate_that_is_too_high_is_told():
     with pytest.warns(ConvergenceWarning) as told:
         model.fit(encoded(X, normalize="l2"), y)
     text = str(told[0].message)
-    assert re.search(r"constant 0\.5\. Lower learning_rate, or raise l2_fac", text)
+    assert re.search(r"constant 0\.5\. Lower learning_rate, raise l2_fac", text)
+
+
+@pytest.mark.parametrize("solver", ["adagrad", "ftrl"])
+@pytest.mark.parametrize(
+    ("kind", "make_y"),
+    [
+        (WeightedFMRegressor, lambda y: 5000 + 300 * y),
+        (WeightedFMRegressor, lambda y: 1e-9 * y),
+        (WeightedFMClassifier, lambda y: y > 0),
+        (WeightedFMClassifier, lambda y: np.digitize(y, [-1, 1])),
+    ],
+)
+def test_a_stream_of_raw_counts_is_told(kind, make_y, solver):
+    X, y = make_counts()
+    raw, scaled, y = encoded(X), encoded(X, normalize="l2"), make_y(y)
+    known = {"classes": np.unique(y)} if kind is WeightedFMClassifier else {}
+    model = kind(solver=solver, random_state=0)
+    for part in (slice(0, 1000), slice(1000, 2000)):
+        with pytest.warns(ConvergenceWarning, match="Field 'shelves' has weights of"):
+            model.partial_fit(raw[part], y[part], **known)
+    model = kind(solver=solver, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for part in (slice(0, 1000), slice(1000, 2000)):
+            model.partial_fit(scaled[part], y[part], **known)
+        # Rows of one class have no constant, and few rows say too little.
+        one = np.flatnonzero(y == y[0])[:300]
+        model.partial_fit(scaled[one], y[one])
+        model.partial_fit(raw[:1], y[:1])
 
 
 def test_the_penalty_of_the_start_is_not_told():
