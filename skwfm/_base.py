@@ -230,9 +230,9 @@ class BaseWeightedFM(FieldsHTML, CallbackSupport, Scoring):
         Warns
         -----
         ConvergenceWarning
-            If training diverges or is interrupted; the last good epoch is kept. If the
-            model predicts its own rows worse than a constant, most often for weights
-            that are not scaled.
+            If training diverges or is interrupted; the last good epoch is kept. If
+            weights are not scaled, and the model predicts its own rows worse than a
+            constant.
         FieldMapWarning
             If every column of a plain sparse matrix is taken as a field.
 

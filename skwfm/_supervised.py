@@ -177,8 +177,8 @@ class WeightedRegressor(RegressorMixin, BaseWeightedFM):
         -----
         ConvergenceWarning
             If a step is not finite; the rows from there on are left out.
-            If 200 rows or more are predicted worse, each before its step, than by a
-            constant: most often for weights that are not scaled.
+            If weights are not scaled, and 200 rows or more are predicted worse, each
+            before its step, than by a constant.
 
         Examples
         --------
@@ -418,8 +418,8 @@ class WeightedClassifier(ClassifierMixin, BaseWeightedFM):
         -----
         ConvergenceWarning
             If a step is not finite; the rows from there on are left out.
-            If 200 rows or more are predicted worse, each before its step, than by a
-            constant: most often for weights that are not scaled.
+            If weights are not scaled, and 200 rows or more are predicted worse, each
+            before its step, than by a constant.
 
         Examples
         --------

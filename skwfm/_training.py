@@ -46,7 +46,7 @@ from skwfm._solvers import (
 from skwfm._state import Known, Seen, SolverState, usable_mean_square
 from skwfm._stream import Stream
 from skwfm._sweeps import sweep_net
-from skwfm._verdict import warn_if_useless
+from skwfm._verdict import scorer, warn_if_useless
 from skwfm.nn._fm import FactorModule
 
 __all__ = ["Fitted", "Problem", "fitted_so_far", "room_for_table", "train"]
@@ -132,12 +132,12 @@ def train(params: Any, problem: Problem, rng: np.random.RandomState) -> Fitted:
         kind = _train_sweeps if solver.sweeps else _train_torch
         fit = _train_online if online else kind
         fitted = fit(params, problem, solver, target, rng)
-    # A full batch knows the loss of its start first; dropout one of parts of a model.
-    if fitted.best_iter > solver.full_batch and not params.dropout:
+    if fitted.best_iter and not solver.sweeps:
         loss = fitted.history["train_loss"][fitted.best_iter - 1]
         columns = problem.layout.fields, params.field_names_
         told = problem.loss, target, problem.weights, problem.X
-        warn_if_useless(loss, *told, *columns)
+        model = fitted.table, fitted.linear, fitted.bias
+        warn_if_useless(loss, *told, *columns, scorer(problem.layout, problem.X, model))
     return fitted
 
 

@@ -427,22 +427,15 @@ def warn_diverged(epoch: int, loss: float, learning_rate: float) -> None:
 
 
 def warn_worse_than_constant(
-    loss: float, constant: float, blamed: tuple[str, float] | None
+    loss: float, constant: float, field: str, norm: float
 ) -> None:
     """Warn that a model has learned nothing, and name the field to blame."""
-    advice = (
-        "Lower learning_rate, raise l2_factors, or look for outliers in the target."
-    )
-    if blamed is not None:
-        name, norm = blamed
-        advice = (
-            f"Field {name!r} has weights of {norm:.3g} per row (root of the mean "
-            "squared norm), where about 1 is usual: scale them, as by normalize or "
-            "weight_transform of WeightedMultiLabelEncoder or by StandardScaler."
-        )
     warn_user(
         "The model predicts the rows that it learned from worse than a constant: its "
-        f"loss is {loss:.3g}, that of a constant {constant:.3g}. {advice}",
+        f"loss is {loss:.3g}, that of a constant {constant:.3g}. Field {field!r} has "
+        f"weights of {norm:.3g} per row (root of the mean squared norm), where about 1 "
+        "is usual: scale them, as by normalize or weight_transform of "
+        "WeightedMultiLabelEncoder or by StandardScaler.",
         ConvergenceWarning,
     )
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from skwfm._kernels import compiled
 from skwfm._losses import Loss, Target
-from skwfm._model import as_tensor
+from skwfm._model import Layout, as_tensor
 from skwfm._validation import warn_worse_than_constant
 
-__all__ = ["warn_if_useless", "warn_if_useless_so_far"]
+__all__ = ["scorer", "warn_if_useless", "warn_if_useless_so_far"]
 
-# How much worse than a constant, in nats per row. Of a standardised target it is half
-# of its variance. A model that found nothing may be worse by what it learned of noise.
+# How much worse than a constant, in nats per row: half the variance of a target. A
+# model that found nothing may be worse by what it learned of noise.
 TOLERANCE = 0.5
-# Root of the mean squared norm of a field's weights from which on they are to blame.
+# Root of the mean squared norm of a field's weights above which they are to blame.
 LARGE_NORM = 3.0
 # Fewer rows of a stream say too little.
 FEW = 200
@@ -33,13 +35,14 @@ def warn_if_useless(
     X: Any,
     fields: npt.NDArray[Any],
     field_names: tuple[str, ...],
+    score: Callable[[], npt.NDArray[Any]] | None = None,
 ) -> None:
-    """Warn where a model predicts the rows it learned from worse than a constant.
+    """Warn where weights are large and predictions worse than a constant.
 
     Parameters
     ----------
     loss : float
-        Mean loss of the rows in the epoch kept.
+        Mean loss of the rows in the epoch kept, each before its step.
     criterion : Loss
         What it is of.
     target : Target
@@ -52,6 +55,9 @@ def warn_if_useless(
         Field of each column.
     field_names : tuple of str
         Their names.
+    score : callable, optional
+        Returns the coded scores of the rows as the model now has them: steps that went
+        astray at first may have found their way.
     """
     if criterion.name == "ordinal":  # its constant is a matter of the cut points
         return
@@ -63,10 +69,14 @@ def warn_if_useless(
     squares = np.square(X.data / largest, dtype=np.float64)
     by_column = np.bincount(X.indices, squares, minlength=X.shape[1])
     norms = np.sqrt(np.bincount(fields, by_column) / X.shape[0]) * largest
-    worst, blamed = int(norms.argmax()), None
-    if norms[worst] > LARGE_NORM:
-        blamed = field_names[worst], float(norms[worst])
-    warn_worse_than_constant(loss, constant, blamed)
+    worst = int(norms.argmax())
+    if norms[worst] <= LARGE_NORM:
+        return
+    if score is not None:
+        loss = _mean_loss(criterion, as_tensor(score()), target.values, weights)
+        if loss <= constant + TOLERANCE:
+            return
+    warn_worse_than_constant(loss, constant, field_names[worst], float(norms[worst]))
 
 
 def warn_if_useless_so_far(
@@ -102,6 +112,25 @@ def warn_if_useless_so_far(
     warn_if_useless(loss, criterion, target, weights, *told)
 
 
+def scorer(layout: Layout, X: Any, model: Any) -> Callable[[], Any] | None:
+    """Return what scores rows; None without the compiled core.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the model.
+    X : CSR matrix
+        Canonical.
+    model : tuple of arrays
+        Factors, linear coefficients or None, bias or None.
+    """
+    if not compiled.available():
+        return None
+    factors, *terms = model
+    scheme = layout.scheme(factors.shape[1] // layout.values_per_label)
+    return lambda: compiled.score(scheme, compiled.Rows.of(X), factors, *terms)
+
+
 def _constant_loss(
     criterion: Loss, target: Target, weights: npt.NDArray[Any] | None
 ) -> float:
@@ -110,9 +139,19 @@ def _constant_loss(
     if criterion.n_classes:  # rows of a class have one loss
         weights = np.bincount(values.astype(np.int64), weights, criterion.n_classes)
         values = np.arange(criterion.n_classes).astype(values.dtype)
-    start, total = torch.from_numpy(target.start), 0.0
+    scores = torch.from_numpy(target.start).expand(len(values), -1)
+    return _mean_loss(criterion, scores, values, weights)
+
+
+def _mean_loss(
+    criterion: Loss,
+    scores: torch.Tensor,
+    values: npt.NDArray[Any],
+    weights: npt.NDArray[Any] | None,
+) -> float:
+    total = 0.0
     for first in range(0, len(values), ROWS):
-        part = as_tensor(values[first : first + ROWS])
-        losses = criterion.per_row(start.expand(len(part), -1), part).numpy()
-        total += losses.sum() if weights is None else weights[first:][:ROWS] @ losses
-    return total / (len(values) if weights is None else weights.sum())
+        part = slice(first, first + ROWS)
+        losses = criterion.per_row(scores[part], as_tensor(values[part])).numpy()
+        total += losses.sum() if weights is None else weights[part] @ losses
+    return float(total / (len(values) if weights is None else weights.sum()))

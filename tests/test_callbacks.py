@@ -717,7 +717,6 @@ def test_a_schedule_per_epoch_replaces_ours(solver):
     )
 
 
-@pytest.mark.filterwarnings("ignore:The model predicts the rows that it learned from")
 @pytest.mark.parametrize("solver", WAYS[1:])
 def test_a_schedule_per_batch_steps_after_every_batch(solver):
     X, score = make_rows()

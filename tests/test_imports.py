@@ -152,7 +152,7 @@ RULES = {
         f"{TENSORS} scipy skorch",
     ),
     "_held_out": _rule("_validation _losses _net _online _solvers _draws", DATA),
-    "_verdict": _rule("_validation _losses _model", "numpy torch"),
+    "_verdict": _rule("_validation _kernels _losses _model", "numpy torch"),
     # These join both sides: rows to arrays, the callbacks of both, raw input to rows.
     "_stream": _rule("_bags _kernels _model _losses _solvers _state", DATA),
     "_training": _rule(

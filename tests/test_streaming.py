@@ -266,7 +266,6 @@ def test_unit_is_a_power_of_four(size):
     assert np.sqrt(unit) ** 2 == unit and np.frexp(np.sqrt(unit))[0] == 0.5
 
 
-@pytest.mark.filterwarnings("ignore:The model predicts the rows that it learned from")
 @pytest.mark.parametrize("first", [0.0, 1e-20, -1e12])
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e20])
 def test_the_first_target_need_not_be_of_the_size_of_the_others(first, scale):
