@@ -59,8 +59,6 @@ def warn_if_useless(
         Returns the coded scores of the rows as the model now has them: steps that went
         astray at first may have found their way.
     """
-    if criterion.name == "ordinal":  # its constant is a matter of the cut points
-        return
     constant = _constant_loss(criterion, target, weights)
     if loss <= constant + TOLERANCE:
         return
