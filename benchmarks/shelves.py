@@ -30,7 +30,7 @@ from skwfm import WeightedFMRegressor, WeightedMultiLabelEncoder, hstack
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
 SOLVERS = ("auto", "mcmc")
-# None: no field of shelves; "weights": False counts every shelf of a book once.
+# None: no field of shelves; "counted": False counts every shelf of a book once.
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "no shelves": None,
     "without weights": {"counted": False},
@@ -79,16 +79,9 @@ def encode(
 
 
 def evaluate(
-    ratings: pd.DataFrame,
-    books: pd.DataFrame,
-    variant: str,
-    seed: int,
-    solver: str,
-    **params: Any,
+    X: Any, y: Any, variant: str, solver: str, seed: int, **params: Any
 ) -> dict[str, Any]:
     """Fit on four fifths of the ratings and return the RMSE on the others."""
-    X = encode(ratings, books, VARIANTS[variant])
-    y = ratings["rating"].to_numpy(dtype=np.float64)
     train, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=seed)
     model = WeightedFMRegressor(random_state=seed, solver=solver, **params)
     start = time.process_time()
@@ -146,11 +139,14 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     options = parser.parse_args(arguments)
     ratings, books = read(options.folder)
     seeds, params = ((0,), {"max_iter": 1}) if options.quick else (SEEDS, {})
+    y = ratings["rating"].to_numpy(dtype=np.float64)
     rows = []
-    for variant, solver, seed in product(VARIANTS, SOLVERS, seeds):
-        rows.append(evaluate(ratings, books, variant, seed, solver, **params))
-        line = "{variant}, {solver}, seed {seed}: {rmse:.4f}"
-        print(line.format(**rows[-1]), flush=True)
+    for variant, settings in VARIANTS.items():
+        X = encode(ratings, books, settings)
+        for solver, seed in product(SOLVERS, seeds):
+            rows.append(evaluate(X, y, variant, solver, seed, **params))
+            line = "{variant}, {solver}, seed {seed}: {rmse:.4f}"
+            print(line.format(**rows[-1]), flush=True)
     results = pd.DataFrame(rows)
     if not options.quick:
         results.round(5).to_csv(options.output / "shelves.csv", index=False)
